@@ -1,0 +1,140 @@
+"""Every configuration key with its type and default; what composing may produce and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Data:
+    """A dataset. ``subset`` keeps the first so many training examples (null: all of them)."""
+
+    name: str = "digits"
+    subset: int | None = None
+    # synthetic families only
+    examples: int = 1024
+    features: int = 16
+    classes: int = 4
+    noise: float = 0.1
+
+
+@dataclass
+class Model:
+    """A multilayer perceptron. ``width`` and ``depth``, where both are set, stand for ``hidden``.
+
+    ``norm`` is none, batch or layer; ``norm_position`` before or after the activation;
+    ``norm_scale`` and ``norm_shift`` are the initial γ and β.
+    """
+
+    name: str = "mlp"
+    hidden: list[int] = field(default_factory=lambda: [32])
+    width: int | None = None
+    depth: int | None = None
+    activation: str = "relu"
+    negative_slope: float = 0.01
+    norm: str = "none"
+    norm_position: str = "before"
+    norm_scale: float = 1.0
+    norm_shift: float = 0.0
+    init: str = "pytorch"
+
+
+@dataclass
+class Start:
+    """The state training begins from: ordinary, born_dead or killed.
+
+    ``layer`` is the hidden layer (from 1) that is made dead, null for every one; ``margin`` is how far below zero
+    the unit's largest pre-activation is put; ``alive_on`` leaves exactly that many inputs above zero (born_dead);
+    ``scale`` multiplies the weights of the dead layer first. ``after`` is the number of ordinary steps before a
+    kill, and ``optimizer_state`` (kept or cleared) what becomes of the optimizer's memory then.
+    """
+
+    name: str = "ordinary"
+    layer: int | None = None
+    margin: float = 1.0
+    alive_on: int = 0
+    scale: float = 1.0
+    after: int = 100
+    optimizer_state: str = "kept"
+
+
+@dataclass
+class Optimizer:
+    """A first-order optimizer. ``decay`` is l2 (in the gradient) or decoupled; ``decay_on`` weights, biases or both."""
+
+    name: str = "sgd"
+    lr: float = 0.1
+    momentum: float = 0.0
+    nesterov: bool = False
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    decay: str = "l2"
+    decay_on: str = "both"
+
+
+@dataclass
+class Train:
+    """How long, on what batches and by which loss. ``batch_size: null`` is the full training set."""
+
+    steps: int = 300
+    batch_size: int | None = 64
+    loss: str = "cross_entropy"
+
+
+@dataclass
+class Probes:
+    """What is measured. ``tier`` is economy, default or full; ``every`` the number of steps between evaluations;
+    ``extra`` names further probes; ``dormant_tau`` the threshold of the dormant fraction."""
+
+    tier: str = "default"
+    every: int = 10
+    extra: list[str] = field(default_factory=list)
+    dormant_tau: float = 0.025
+
+
+@dataclass
+class Executor:
+    """Where blocks run. ``block_size`` is the number of replicates trained together (null: chosen)."""
+
+    name: str = "serial"
+    block_size: int | None = None
+    workers: int | None = None
+
+
+@dataclass
+class Tracking:
+    """The MLflow mirror. ``runs`` is conditions or replicates; ``uri`` null means MLFLOW_TRACKING_URI or mlflow.db."""
+
+    enabled: bool = True
+    uri: str | None = None
+    runs: str = "conditions"
+
+
+@dataclass
+class Settings:
+    """One fully composed configuration: a condition, and how the study is run."""
+
+    seed: int = 0
+    replicates: int = 64
+    device: str = "auto"
+    precision: str = "float32"
+    data: Data = field(default_factory=Data)
+    model: Model = field(default_factory=Model)
+    start: Start = field(default_factory=Start)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    train: Train = field(default_factory=Train)
+    probes: Probes = field(default_factory=Probes)
+    executor: Executor = field(default_factory=Executor)
+    tracking: Tracking = field(default_factory=Tracking)
+    results_dir: str = "results"
+    data_dir: str = "data"
+    dry_run: bool = False
+    quiet: bool = False
+    scenario: Any = None
+
+
+#: Keys whose value can change a number: a condition's config, and part of the cache key.
+NUMERIC_KEYS = ("precision", "data", "model", "start", "optimizer", "train", "probes")

@@ -1,0 +1,61 @@
+"""Initial parameters from the counter-based streams. Knows schemes, not data.
+
+Every scheme scales the same standard draws, so replicate i starts from the same bits under every scheme,
+activation and optimizer as far as shapes agree.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from suite.config.schema import Model
+from suite.nets.activations import PRELU_SLOPE
+from suite.nets.mlp import Buffers, Mlp, Parameters
+from suite.streams import stack_normal, stack_uniform
+
+
+def _weight(scheme: str, seed: int, replicates: range, name: str, shape: tuple[int, int]) -> NDArray[np.float64]:
+    fan_in, fan_out = shape
+    if scheme == "he":  # He et al. 2015: variance 2 / fan-in
+        return stack_normal(seed, replicates, f"init/{name}/normal", shape) * math.sqrt(2.0 / fan_in)
+    draws = stack_uniform(seed, replicates, f"init/{name}", shape)
+    if scheme == "glorot":  # Glorot & Bengio 2010: variance 2 / (fan-in + fan-out)
+        return draws * math.sqrt(6.0 / (fan_in + fan_out))
+    return draws / math.sqrt(fan_in)  # torch.nn.Linear
+
+
+def initial_parameters(
+    net: Mlp, model: Model, seed: int, replicates: range, device: torch.device, dtype: torch.dtype
+) -> tuple[Parameters, Buffers]:
+    """Stacked parameters and running statistics of the given replicates.
+
+    Schemes: ``pytorch`` (torch.nn.Linear: weights and biases uniform within 1/√fan-in), ``he`` (normal) and
+    ``glorot`` (uniform), both with zero biases. Drawn in float64 on the CPU, then cast.
+    """
+    count = len(replicates)
+    parameters: dict[str, NDArray[np.float64]] = {}
+    for name, fan_in, fan_out in net.linears:
+        parameters[f"{name}.weight"] = _weight(model.init, seed, replicates, f"{name}.weight", (fan_in, fan_out))
+        if model.init == "pytorch":
+            bias = stack_uniform(seed, replicates, f"init/{name}.bias", (fan_out,)) / math.sqrt(fan_in)
+        else:
+            bias = np.zeros((count, fan_out))
+        parameters[f"{name}.bias"] = bias
+    constants = {"scale": model.norm_scale, "shift": model.norm_shift, "slope": PRELU_SLOPE}
+    for name, shape in net.parameter_shapes().items():
+        if name not in parameters:
+            parameters[name] = np.full((count, *shape), constants[name.split(".")[1]])
+    buffers = {
+        name: np.full((count, *shape), 1.0 if name.endswith("var") else 0.0)
+        for name, shape in net.buffer_shapes().items()
+    }
+
+    def stacked(arrays: dict[str, NDArray[np.float64]]) -> dict[str, torch.Tensor]:
+        return {name: torch.from_numpy(array).to(device=device, dtype=dtype) for name, array in arrays.items()}
+
+    ordered = {name: parameters[name] for name in net.parameter_shapes()}
+    return stacked(ordered), stacked(buffers)

@@ -1,0 +1,165 @@
+"""The stacked multilayer perceptron: its parameters, its groups and its forward pass. Knows no loss.
+
+All replicates of a block run in one computation: a weight is [replicate, in, out], a bias [replicate, out],
+an input [replicate, batch, in]. Each replicate's slice of every operation is independent of the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from suite.config.schema import Model
+from suite.nets.activations import ACTIVATIONS
+from suite.nets.norms import batch_norm, batch_statistics, layer_norm, updated_running
+
+Parameters = dict[str, Tensor]
+Buffers = dict[str, Tensor]
+
+#: Parameter groups, by which gradients and movement are reported.
+GROUPS = ("hidden_weight", "hidden_bias", "output_weight", "output_bias", "norm", "slope")
+
+
+@dataclass(frozen=True)
+class Forward:
+    """One pass. ``pre`` and ``post`` hold, per hidden layer, the activation's input and output
+    [replicate, batch, unit]; ``buffers`` the running statistics after the pass; ``variance`` the batch variance per
+    normalised layer (training mode only)."""
+
+    output: Float[Tensor, "replicate batch output"]
+    pre: tuple[Tensor, ...]
+    post: tuple[Tensor, ...]
+    buffers: Buffers
+    variance: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Mlp:
+    """Shapes and choices of the network; the numbers live in the dictionaries passed to ``forward``."""
+
+    inputs: int
+    hidden: tuple[int, ...]
+    outputs: int
+    activation: str
+    negative_slope: float
+    norm: str
+    norm_position: str
+
+    @staticmethod
+    def of(model: Model, inputs: int, outputs: int) -> Mlp:
+        """The network a model configuration describes for data of these sizes."""
+        hidden = model.hidden if model.width is None or model.depth is None else [model.width] * model.depth
+        return Mlp(
+            inputs, tuple(hidden), outputs, model.activation, model.negative_slope, model.norm, model.norm_position
+        )
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the hidden layers, input side first: layer1, layer2 …"""
+        return tuple(f"layer{k}" for k in range(1, len(self.hidden) + 1))
+
+    @property
+    def linears(self) -> tuple[tuple[str, int, int], ...]:
+        """(name, inputs, outputs) of every linear map, the output layer last."""
+        sizes = (self.inputs, *self.hidden, self.outputs)
+        return tuple(
+            (name, sizes[k], sizes[k + 1]) for k, name in enumerate((*self.layers, "output"))
+        )
+
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every parameter of one replicate."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for name, fan_in, fan_out in self.linears:
+            shapes[f"{name}.weight"] = (fan_in, fan_out)
+            shapes[f"{name}.bias"] = (fan_out,)
+            if name != "output" and self.norm != "none":
+                shapes[f"{name}.scale"] = (fan_out,)
+                shapes[f"{name}.shift"] = (fan_out,)
+            if name != "output" and self.activation == "prelu":
+                shapes[f"{name}.slope"] = (1,)
+        return shapes
+
+    def buffer_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every running statistic of one replicate."""
+        if self.norm != "batch":
+            return {}
+        return {
+            f"{layer}.{kind}": (width,)
+            for layer, width in zip(self.layers, self.hidden, strict=True)
+            for kind in ("running_mean", "running_var")
+        }
+
+    def linear(
+        self, parameters: Mapping[str, Tensor], name: str, values: Float[Tensor, "replicate batch in"]
+    ) -> Float[Tensor, "replicate batch out"]:
+        """values · W + b, all replicates at once."""
+        return torch.baddbmm(parameters[f"{name}.bias"][:, None, :], values, parameters[f"{name}.weight"])
+
+    def forward(
+        self,
+        parameters: Mapping[str, Tensor],
+        buffers: Mapping[str, Tensor],
+        inputs: Float[Tensor, "replicate batch in"],
+        training: bool,
+    ) -> Forward:
+        """Run the network. In training mode BatchNorm uses the batch and updates the running statistics."""
+        new_buffers = dict(buffers)
+        pres, posts, variances = [], [], []
+        values = inputs
+        for layer in self.layers:
+            values = self.linear(parameters, layer, values)
+            if self.norm != "none" and self.norm_position == "before":
+                values = self._normalise(parameters, buffers, new_buffers, variances, layer, values, training)
+            pres.append(values)
+            slope = parameters[f"{layer}.slope"] if self.activation == "prelu" else self.negative_slope
+            values = ACTIVATIONS[self.activation](values, slope)
+            posts.append(values)
+            if self.norm != "none" and self.norm_position == "after":
+                values = self._normalise(parameters, buffers, new_buffers, variances, layer, values, training)
+        output = self.linear(parameters, "output", values)
+        return Forward(output, tuple(pres), tuple(posts), new_buffers, tuple(variances))
+
+    def _normalise(
+        self,
+        parameters: Mapping[str, Tensor],
+        buffers: Mapping[str, Tensor],
+        new_buffers: Buffers,
+        variances: list[Tensor],
+        layer: str,
+        values: Tensor,
+        training: bool,
+    ) -> Tensor:
+        scale, shift = parameters[f"{layer}.scale"], parameters[f"{layer}.shift"]
+        if self.norm == "layer":
+            return layer_norm(values, scale, shift)
+        mean_key, var_key = f"{layer}.running_mean", f"{layer}.running_var"
+        if not training:
+            return batch_norm(values, scale, shift, buffers[mean_key], buffers[var_key])
+        mean, var = batch_statistics(values)
+        count = values.shape[1]
+        variances.append(var.detach())
+        new_buffers[mean_key] = updated_running(buffers[mean_key], mean.detach())
+        # torch keeps the unbiased variance in the running statistic and uses the biased one in the pass
+        new_buffers[var_key] = updated_running(buffers[var_key], var.detach() * (count / max(count - 1, 1)))
+        return batch_norm(values, scale, shift, mean, var)
+
+
+def group_of(parameter: str) -> str:
+    """The reporting group of a parameter, one of GROUPS."""
+    layer, kind = parameter.split(".")
+    if kind in ("scale", "shift"):
+        return "norm"
+    if kind == "slope":
+        return "slope"
+    return f"{'output' if layer == 'output' else 'hidden'}_{kind}"
+
+
+def groups_of(net: Mlp) -> dict[str, tuple[str, ...]]:
+    """Which parameters each non-empty group holds, in the order of GROUPS."""
+    names = net.parameter_shapes()
+    found = {group: tuple(n for n in names if group_of(n) == group) for group in GROUPS}
+    return {group: members for group, members in found.items() if members}

@@ -1,0 +1,47 @@
+"""Normalisation of stacked activations with per-replicate statistics. Knows no layers and draws no numbers."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+EPS = 1e-5
+RUNNING_MOMENTUM = 0.1
+
+
+def batch_norm(
+    values: Float[Tensor, "replicate batch unit"],
+    scale: Float[Tensor, "replicate unit"],
+    shift: Float[Tensor, "replicate unit"],
+    mean: Float[Tensor, "replicate unit"],
+    var: Float[Tensor, "replicate unit"],
+) -> Float[Tensor, "replicate batch unit"]:
+    """Standardise each unit by the given statistics, then scale and shift (Ioffe & Szegedy 2015)."""
+    inverse = torch.rsqrt(var + EPS)
+    return (values - mean[:, None, :]) * (inverse * scale)[:, None, :] + shift[:, None, :]
+
+
+def batch_statistics(
+    values: Float[Tensor, "replicate batch unit"],
+) -> tuple[Float[Tensor, "replicate unit"], Float[Tensor, "replicate unit"]]:
+    """Mean and biased variance of each unit over the batch."""
+    var, mean = torch.var_mean(values, dim=1, correction=0)
+    return mean, var
+
+
+def updated_running(
+    running: Float[Tensor, "replicate unit"], batch: Float[Tensor, "replicate unit"]
+) -> Float[Tensor, "replicate unit"]:
+    """The exponential running statistic of torch.nn.BatchNorm1d, momentum 0.1."""
+    return running.lerp(batch, RUNNING_MOMENTUM)
+
+
+def layer_norm(
+    values: Float[Tensor, "replicate batch unit"],
+    scale: Float[Tensor, "replicate unit"],
+    shift: Float[Tensor, "replicate unit"],
+) -> Float[Tensor, "replicate batch unit"]:
+    """Standardise each example over its units, then scale and shift (Ba et al. 2016)."""
+    var, mean = torch.var_mean(values, dim=2, correction=0, keepdim=True)
+    return (values - mean) * torch.rsqrt(var + EPS) * scale[:, None, :] + shift[:, None, :]

@@ -1,0 +1,77 @@
+"""Making units dead: lowers biases until the training set no longer reaches a unit. Knows no training loop.
+
+``born_dead`` applies this to fresh parameters, ``killed`` to parameters in the middle of training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from suite.config.schema import Start
+from suite.nets.mlp import Buffers, Mlp, Parameters
+
+#: Elements of the largest activation a whole-dataset pass may hold at once; bounds memory, never numbers.
+PASS_ELEMENTS = 2**25
+
+
+def replicate_slices(count: int, per_replicate: int) -> Iterator[slice]:
+    """Slices of the replicate dimension small enough for a whole-dataset pass.
+
+    Every replicate is computed by itself in each operation, so the slicing cannot change a number.
+    """
+    size = max(1, PASS_ELEMENTS // max(per_replicate, 1))
+    for first in range(0, count, size):
+        yield slice(first, min(first + size, count))
+
+
+@torch.no_grad()
+def make_dead(
+    net: Mlp,
+    parameters: Parameters,
+    buffers: Buffers,
+    inputs: Float[Tensor, "example feature"],
+    start: Start,
+) -> Parameters:
+    """Return parameters in which the chosen hidden layers' linear outputs stay below zero on every input.
+
+    The bias of each unit becomes -(largest w·x) - ``start.margin``; with ``alive_on`` = k > 0 it is put halfway
+    between the k-th and (k+1)-th largest w·x, so that k inputs stay above zero (distinct inputs assumed). Weights of
+    the layer are multiplied by ``start.scale`` first. A norm before the activation sees the shifted bias and may undo
+    it: that is the network's business, not corrected here.
+    """
+    result = {name: value.clone() for name, value in parameters.items()}
+    chosen = net.layers if start.layer is None else (f"layer{start.layer}",)
+    widest = max((net.inputs, *net.hidden))
+    count = next(iter(parameters.values())).shape[0]
+    for layer in chosen:
+        index = net.layers.index(layer)
+        weight, bias = result[f"{layer}.weight"], result[f"{layer}.bias"]
+        weight.mul_(start.scale)
+        for part in replicate_slices(count, inputs.shape[0] * widest):
+            piece = {name: value[part] for name, value in result.items()}
+            statistics = {name: value[part] for name, value in buffers.items()}
+            reached = inputs.expand(weight[part].shape[0], *inputs.shape)
+            if index:
+                upstream = Mlp(
+                    net.inputs,
+                    net.hidden[:index],
+                    net.hidden[index],
+                    net.activation,
+                    net.negative_slope,
+                    net.norm,
+                    net.norm_position,
+                )
+                piece |= {"output.weight": piece[f"{layer}.weight"], "output.bias": torch.zeros_like(bias[part])}
+                drive = upstream.forward(piece, statistics, reached, training=True).output
+            else:
+                drive = torch.bmm(reached, weight[part])
+            if start.alive_on:
+                top = drive.topk(start.alive_on + 1, dim=1).values
+                bias[part] = -(top[:, -2] + top[:, -1]) / 2
+            else:
+                bias[part] = -drive.amax(dim=1) - start.margin
+    return result

@@ -1,0 +1,105 @@
+"""What mini-batches alone show of units: batch-dead fractions, and the BatchNorm bounds checked at every step."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from suite.probes.views import Evaluation, Layout, Quiet, StepView
+
+
+class BatchDead(Quiet):
+    """``batch_dead_fraction``: share of hidden units at or below zero on the whole of the latest mini-batch; at the end
+    also ``batch_dead_fraction_max`` and ``_min`` over every mini-batch of the run."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.latest: Tensor | None = None
+
+    def columns(self) -> tuple[str, ...]:
+        """The latest batch's share."""
+        return ("batch_dead_fraction",)
+
+    def summaries(self) -> tuple[str, ...]:
+        """The extremes over all batches."""
+        return ("batch_dead_fraction_max", "batch_dead_fraction_min")
+
+    def after_step(self, view: StepView) -> None:
+        """Reads the pre-activations the step computed anyway."""
+        dead = torch.cat([pre.amax(dim=1) <= 0 for pre in view.pre], dim=1).to(torch.float64).mean(dim=1)
+        self.high = dead if self.latest is None else torch.maximum(self.high, dead)
+        self.low = dead if self.latest is None else torch.minimum(self.low, dead)
+        self.latest = dead
+
+    def evaluate(self, view: Evaluation) -> dict[str, Tensor]:
+        """Nothing before the first step."""
+        return {} if self.latest is None else {"batch_dead_fraction": self.latest}
+
+    def finish(self) -> dict[str, Tensor]:
+        """Nothing where no step was taken."""
+        if self.latest is None:
+            return {}
+        return {"batch_dead_fraction_max": self.high, "batch_dead_fraction_min": self.low}
+
+
+class BatchNormBound(Quiet):
+    """Checks the closed-form bounds at every step and unit. In a batch of n the largest standardised value lies in
+    [1/√(n-1), √(n-1)], so a unit behind BatchNorm is alive on the batch for certain if β/γ > -1/√(n-1) and dead for certain if
+    β/γ < -√(n-1). Summaries: ``bound_alive_share`` and ``bound_dead_share`` (how many unit-steps each bound decides),
+    ``bound_alive_broken`` and ``bound_dead_broken`` (unit-steps, a count, that contradict it). Unit-steps whose batch variance is under
+    1e-3, where BatchNorm's ε matters, are left out and counted in ``bound_skipped_share``."""
+
+    MIN_VARIANCE = 1e-3
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.totals: dict[str, Tensor] = {}
+
+    def columns(self) -> tuple[str, ...]:
+        """No curves."""
+        return ()
+
+    def summaries(self) -> tuple[str, ...]:
+        """Shares decided and counts broken."""
+        return ("bound_alive_share", "bound_dead_share", "bound_alive_broken", "bound_dead_broken", "bound_skipped_share")
+
+    def after_step(self, view: StepView) -> None:
+        """Accumulates counts over layers; without BatchNorm before the activation there is nothing to check."""
+        if self.layout.norm != "batch" or self.layout.norm_position != "before":
+            return
+        for layer, pre, variance in zip(self.layout.layers, view.pre, view.variance, strict=True):
+            n = pre.shape[1]
+            scale, shift = view.parameters[f"{layer}.scale"].abs(), view.parameters[f"{layer}.shift"]
+            usable = (variance > self.MIN_VARIANCE) & (scale > 0)
+            # ε shrinks the standardised values by √(var/(var+ε)); the bounds shrink and widen with it
+            shrink = torch.sqrt(variance / (variance + 1e-5))
+            certain_alive = usable & (shift > -scale * shrink / math.sqrt(n - 1) + 1e-6)
+            certain_dead = usable & (shift < -scale * math.sqrt(n - 1) - 1e-6)
+            dead = pre.amax(dim=1) <= 0
+            counts = {
+                "units": torch.ones_like(dead),
+                "bound_alive_share": certain_alive,
+                "bound_dead_share": certain_dead,
+                "bound_alive_broken": certain_alive & dead,
+                "bound_dead_broken": certain_dead & ~dead,
+                "bound_skipped_share": ~usable,
+            }
+            for name, flags in counts.items():
+                count = flags.sum(dim=1, dtype=torch.float64)
+                self.totals[name] = self.totals[name] + count if name in self.totals else count
+
+    def evaluate(self, view: Evaluation) -> dict[str, Tensor]:
+        """No curves."""
+        return {}
+
+    def finish(self) -> dict[str, Tensor]:
+        """Shares over all unit-steps of the run."""
+        if not self.totals:
+            return {}
+        total = self.totals["units"]
+        return {
+            name: count if name.endswith("broken") else count / total
+            for name, count in self.totals.items()
+            if name != "units"
+        }

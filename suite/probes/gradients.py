@@ -1,0 +1,73 @@
+"""Gradients per parameter group: size, and whether they are exactly zero."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from suite.probes.views import Evaluation, Layout, Quiet, StepView
+
+
+def _grouped(gradients: dict[str, Tensor], members: tuple[str, ...]) -> Tensor:
+    """[replicate, all elements of the group]."""
+    return torch.cat([gradients[name].flatten(1) for name in members], dim=1)
+
+
+class Gradients(Quiet):
+    """Of the latest mini-batch: ``grad_norm.<group>`` (L2) and ``grad_zero_fraction.<group>`` (share of elements exactly 0);
+    over every mini-batch so far: ``grad_max_abs.<group>``, which is 0 only if no step had a non-zero gradient."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.latest: dict[str, Tensor] | None = None
+        self.peak: dict[str, Tensor] = {}
+
+    def columns(self) -> tuple[str, ...]:
+        """Three metrics for each group."""
+        return tuple(
+            f"{metric}.{group}"
+            for metric in ("grad_norm", "grad_zero_fraction", "grad_max_abs")
+            for group in self.layout.groups
+        )
+
+    def after_step(self, view: StepView) -> None:
+        """Keeps a running maximum per group; the rest is worked out only when an evaluation asks."""
+        self.latest = dict(view.gradients)
+        for group, members in self.layout.groups.items():
+            size = torch.stack([view.gradients[name].flatten(1).abs().amax(dim=1) for name in members]).amax(dim=0)
+            self.peak[group] = torch.maximum(self.peak[group], size) if group in self.peak else size
+
+    def evaluate(self, view: Evaluation) -> dict[str, Tensor]:
+        """Nothing before the first step."""
+        if self.latest is None:
+            return {}
+        values = {}
+        for group, members in self.layout.groups.items():
+            flat = _grouped(self.latest, members)
+            values[f"grad_norm.{group}"] = torch.linalg.vector_norm(flat, dim=1)
+            values[f"grad_zero_fraction.{group}"] = (flat == 0).to(torch.float64).mean(dim=1)
+            values[f"grad_max_abs.{group}"] = self.peak[group]
+        return values
+
+
+class FullGradients(Quiet):
+    """``full_grad_max_abs.<group>``: largest absolute element of the gradient over the whole training set, in training mode,
+    the maximum over the evaluations so far."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.peak: dict[str, Tensor] = {}
+
+    def columns(self) -> tuple[str, ...]:
+        """One metric for each group."""
+        return tuple(f"full_grad_max_abs.{group}" for group in self.layout.groups)
+
+    def evaluate(self, view: Evaluation) -> dict[str, Tensor]:
+        """One full-batch backward pass."""
+        gradients = dict(view.gradients())
+        values = {}
+        for group, members in self.layout.groups.items():
+            size = _grouped(gradients, members).abs().amax(dim=1)
+            self.peak[group] = torch.maximum(self.peak[group], size) if group in self.peak else size
+            values[f"full_grad_max_abs.{group}"] = self.peak[group]
+        return values

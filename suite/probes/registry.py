@@ -1,0 +1,59 @@
+"""Which probes exist and in which cost tier. A new probe is one class in one file and one line here."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+
+from suite.config.schema import Probes
+from suite.probes.batches import BatchDead, BatchNormBound
+from suite.probes.fit import Fit
+from suite.probes.gradients import FullGradients, Gradients
+from suite.probes.movement import Movement
+from suite.probes.rollout import Rollout
+from suite.probes.units import Dead, Dormant
+from suite.probes.views import Layout, Probe
+from suite.vocabulary import RequestError
+
+PROBES: dict[str, Callable[[Layout], Probe]] = {
+    "fit": Fit,
+    "dead": Dead,
+    "dormant": Dormant,
+    "batch_dead": BatchDead,
+    "gradients": Gradients,
+    "movement": Movement,
+    "full_gradients": FullGradients,
+    "batchnorm_bound": BatchNormBound,
+    "rollout": Rollout,
+}
+
+#: What each tier takes: economy reads the evaluation pass only, default adds what steps have at hand,
+#: full adds a full-batch gradient at every evaluation. Predictions are asked for by name (probes.extra).
+TIERS: dict[str, tuple[str, ...]] = {
+    "economy": ("fit", "dead"),
+    "default": ("fit", "dead", "dormant", "batch_dead", "gradients", "movement"),
+    "full": ("fit", "dead", "dormant", "batch_dead", "gradients", "movement", "full_gradients"),
+}
+
+
+def names(config: Probes) -> tuple[str, ...]:
+    """The probes a configuration asks for, each once.
+
+    Raises RequestError for a name in ``probes.extra`` that no probe has.
+    """
+    for name in config.extra:
+        if name not in PROBES:
+            near = difflib.get_close_matches(name, PROBES, n=1, cutoff=0.0)[0]
+            raise RequestError(f"probes.extra: there is no probe {name!r}; the nearest is {near!r} (all: {', '.join(PROBES)})")
+    return tuple(dict.fromkeys((*TIERS[config.tier], *config.extra)))
+
+
+def build(config: Probes, layout: Layout) -> tuple[Probe, ...]:
+    """Fresh probes for one block."""
+    return tuple(PROBES[name](layout) for name in names(config))
+
+
+def metric_names(config: Probes, layout: Layout) -> tuple[str, ...]:
+    """Every final metric the record of this configuration will hold: last values of the curves, then summaries."""
+    probes = build(config, layout)
+    return tuple(name for probe in probes for name in (*probe.columns(), *probe.summaries()))

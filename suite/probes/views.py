@@ -1,0 +1,116 @@
+"""What a probe gets to see, and what it must provide. Holds tensors, computes nothing.
+
+A metric's name is ``family`` or ``family.part``; every value a probe returns is a tensor [replicate].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from suite.config.schema import Optimizer, Start
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The static facts of the block: hidden layers and their widths, parameter groups and their members,
+    the task (classification or regression) and the configuration a prediction needs."""
+
+    layers: tuple[str, ...]
+    widths: tuple[int, ...]
+    groups: Mapping[str, tuple[str, ...]]
+    classification: bool
+    norm: str
+    norm_position: str
+    optimizer: Optimizer
+    start: Start
+    batch_size: int
+    dormant_tau: float
+    constant_loss: float
+
+
+@dataclass(frozen=True)
+class UnitStatistics:
+    """One hidden layer over the whole training set: the largest pre-activation of each unit and its mean
+    absolute activation."""
+
+    max_pre: Float[Tensor, "replicate unit"]
+    mean_abs_post: Float[Tensor, "replicate unit"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The network at rest after ``step`` updates.
+
+    ``units`` are whole-training-set statistics with BatchNorm using that set's own statistics (the way
+    training sees a unit); ``units_eval`` uses the running statistics (the way inference does). Losses and accuracies are in
+    inference mode. ``gradients`` computes the full-batch gradient when called; ``inputs`` is the training set.
+    """
+
+    step: int
+    parameters: Mapping[str, Tensor]
+    optimizer_state: Mapping[str, Tensor]
+    units: tuple[UnitStatistics, ...]
+    units_eval: tuple[UnitStatistics, ...]
+    train_loss: Float[Tensor, " replicate"]
+    test_loss: Float[Tensor, " replicate"]
+    train_accuracy: Float[Tensor, " replicate"] | None
+    test_accuracy: Float[Tensor, " replicate"] | None
+    gradients: Callable[[], Mapping[str, Tensor]]
+    inputs: Float[Tensor, "example feature"]
+    diverged: Bool[Tensor, " replicate"]
+
+
+@dataclass(frozen=True)
+class StepView:
+    """One training step, from what was at hand: its gradients, the batch's pre-activations, the batch variance of each
+    normalised layer, and the parameters the gradients were taken at."""
+
+    step: int
+    gradients: Mapping[str, Tensor]
+    pre: tuple[Tensor, ...]
+    variance: tuple[Tensor, ...]
+    parameters: Mapping[str, Tensor]
+
+
+class Probe(Protocol):
+    """A family of metrics. Built anew for every block; may keep tensors of its own between calls."""
+
+    def columns(self) -> tuple[str, ...]:
+        """Names of the curves it returns from ``evaluate``."""
+        ...
+
+    def summaries(self) -> tuple[str, ...]:
+        """Names of the further final values it returns from ``finish``."""
+        ...
+
+    def after_step(self, view: StepView) -> None:
+        """Called after every training step's backward pass, before the update."""
+        ...
+
+    def evaluate(self, view: Evaluation) -> dict[str, Tensor]:
+        """Called at every evaluation, step 0 included. A metric that has no value yet is left out."""
+        ...
+
+    def finish(self) -> dict[str, Tensor]:
+        """Called once after the last evaluation."""
+        ...
+
+
+class Quiet:
+    """The parts of a probe that most do not need."""
+
+    def summaries(self) -> tuple[str, ...]:
+        """No further final values."""
+        return ()
+
+    def after_step(self, view: StepView) -> None:
+        """Nothing to take from a step."""
+
+    def finish(self) -> dict[str, Tensor]:
+        """Nothing to add at the end."""
+        return {}

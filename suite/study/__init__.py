@@ -1,0 +1,1 @@
+"""The story of one study: plan, blocks, run, decide, record, show."""

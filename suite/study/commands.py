@@ -1,0 +1,50 @@
+"""The commands that read records and train nothing: rebuild reports, write a record into MLflow again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from suite.config.schema import Tracking
+from suite.record.read import read_study
+from suite.record.write import rewrite_report
+from suite.report import terminal
+from suite.report.index import build_index
+from suite.report.page import render
+from suite.study.mirror import mirror_record
+from suite.study.publish import write_index
+from suite.vocabulary import RequestError
+
+
+def _records(results_dir: Path) -> list[Path]:
+    """Every record below a results folder: one level down, and one more for other datasets; never the archive."""
+    found = [*results_dir.glob("*/verdict.json"), *results_dir.glob("*/*/verdict.json")]
+    return sorted(path.parent for path in found if "archive" not in path.relative_to(results_dir).parts)
+
+
+def report(results_dir: str) -> int:
+    """Rebuild every report and the index from the records of a results folder."""
+    root = Path(results_dir)
+    records = _records(root)
+    if not records:
+        raise RequestError(f"{results_dir}: no record (a folder with a verdict.json) is here; run a study first")
+    for record in records:
+        study = read_study(record)
+        rewrite_report(record, render(study))
+    write_index(root, build_index(root))
+    Console().print(f"{len(records)} reports and {root / 'index.html'} rebuilt", highlight=False)
+    return 0
+
+
+def sync(record_dir: str) -> int:
+    """Write a finished record into MLflow (again). Returns 1 where MLflow could not be reached."""
+    record = Path(record_dir)
+    if not (record / "verdict.json").is_file():
+        raise RequestError(f"{record_dir}: this is not a finished record, there is no verdict.json in it")
+    console = Console()
+    links = mirror_record(read_study(record), record, Tracking(), console)
+    if links is None:
+        return 1
+    terminal.print_where_to_look(record, links, console)
+    return 0

@@ -1,0 +1,76 @@
+"""What a study would do, without doing it: conditions, blocks, steps, detectable effects, and a measured estimate of time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from rich.console import Console
+from rich.table import Table
+
+from suite.config.numeric import Numeric
+from suite.config.schema import Settings
+from suite.data import Dataset
+from suite.study.plan import data_key
+from suite.training.engine import train_block
+from suite.vocabulary import Block, Plan
+
+#: Steps and evaluations of the sample that is timed for the estimate.
+SAMPLE_STEPS = 5
+
+
+def block_seconds(block: Block, dataset: Dataset) -> float:
+    """Estimated seconds of one block: a few steps and two evaluations of it are run and scaled up."""
+    config = block.condition.config
+    numeric = Numeric.of(config)
+    steps = min(SAMPLE_STEPS, numeric.train.steps)
+    sample = {
+        **config,
+        "train": {**config["train"], "steps": steps},
+        "probes": {**config["probes"], "every": max(steps, 1)},
+        # the steps before a kill cost what other steps cost; they are added below, not run
+        "start": {**config["start"], "after": 0},
+    }
+    began = time.perf_counter()
+    trace = train_block(replace(block, condition=replace(block.condition, config=sample)), dataset)
+    wall = time.perf_counter() - began
+    evaluations = len(trace.steps)
+    step = trace.timings["train_seconds"] / max(steps, 1)
+    evaluation = trace.timings["probe_seconds"] / max(evaluations, 1)
+    rest = max(wall - trace.timings["train_seconds"] - trace.timings["probe_seconds"], 0.0)
+    prelude = numeric.start.after if numeric.start.name == "killed" else 0
+    full = numeric.train.steps // numeric.probes.every + 2
+    return rest + step * (numeric.train.steps + prelude) + evaluation * full
+
+
+def show_dry_run(
+    plan: Plan, blocks: Sequence[Block], datasets: Mapping[str, Dataset], settings: Settings, console: Console
+) -> None:
+    """Print the table. One block of every condition is sampled for the estimate; nothing is written."""
+    table = Table(title=f"{plan.scenario}: what would run", title_justify="left")
+    for column in ("condition", "blocks", "replicates", "steps", "evaluations", "about"):
+        table.add_column(column, justify="left" if column == "condition" else "right")
+    total = 0.0
+    for condition in plan.conditions:
+        mine = [block for block in blocks if block.condition is condition]
+        numeric = Numeric.of(condition.config)
+        seconds = sum(block.count for block in mine) / mine[0].count * block_seconds(mine[0], datasets[data_key(numeric)])
+        total += seconds
+        table.add_row(
+            condition.name,
+            str(len(mine)),
+            str(plan.replicates),
+            str(numeric.train.steps),
+            str(numeric.train.steps // numeric.probes.every + 1),
+            f"{seconds:.1f} s",
+        )
+    console.print(table)
+    workers = 1 if settings.executor.name == "serial" else settings.executor.workers or 2
+    console.print(
+        f"{len(plan.conditions)} conditions, {len(blocks)} blocks, {len(plan.hypotheses)} hypotheses, data {', '.join(plan.data)}; "
+        f"about {total / workers:.0f} s of work on {plan.device} ({workers} worker{'s' if workers > 1 else ''}), less what is cached",
+        highlight=False,
+    )
+    if plan.exploratory:
+        console.print(f"exploratory: the command line changes the registered design ({', '.join(plan.deviations)})", highlight=False)

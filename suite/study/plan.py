@@ -1,0 +1,112 @@
+"""Turns a request into a sealed plan: everything that is decided before the first step of training."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+
+import torch
+
+from suite.config.compose import StudyRequest
+from suite.config.numeric import Numeric
+from suite.data import Dataset, load
+from suite.inference import select
+from suite.probes import registry
+from suite.training.engine import layout_of
+from suite.vocabulary import Block, Condition, Plan, RequestError
+
+#: Replicates trained together where nothing else is asked for: large enough to be quick, small enough to resume from.
+BLOCK_SIZE = 32
+
+
+def device_of(name: str) -> str:
+    """``auto`` is CUDA where there is one. Raises RequestError where CUDA is asked for and absent."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise RequestError("device=cuda: this machine has no CUDA device that torch can use; the choice here is device=cpu")
+    return name
+
+
+def datasets_of(conditions: tuple[Condition, ...], data_dir: str) -> dict[str, Dataset]:
+    """Every dataset the conditions name, loaded and checked, by its canonical name."""
+    found: dict[str, Dataset] = {}
+    for condition in conditions:
+        numeric = Numeric.of(condition.config)
+        key = data_key(numeric)
+        if key not in found:
+            found[key] = load(numeric.data, data_dir)
+    return found
+
+
+def data_key(numeric: Numeric) -> str:
+    """The dataset's name, with its subset or family parameters where they are not the defaults."""
+    default = {"subset": None, "examples": 1024, "features": 16, "classes": 4, "noise": 0.1}
+    changed = [f"{key}={value}" for key, value in vars(numeric.data).items() if key != "name" and value != default[key]]
+    return numeric.data.name + (f"[{','.join(changed)}]" if changed else "")
+
+
+def make_plan(request: StudyRequest, datasets: Mapping[str, Dataset]) -> Plan:
+    """The plan of a request. Raises RequestError where a hypothesis rests on something nobody measures, or where
+    the data and the configuration do not fit each other."""
+    spec, settings = request.scenario, request.settings
+    for condition in request.conditions:
+        _check_fit(condition, datasets[data_key(Numeric.of(condition.config))])
+    for hypothesis in spec.hypotheses:
+        selected = [*select(request.conditions, hypothesis.treatment)]
+        if hypothesis.contrast is not None:
+            selected += select(request.conditions, hypothesis.contrast)
+        for condition in selected:
+            numeric = Numeric.of(condition.config)
+            known = registry.metric_names(numeric.probes, layout_of(numeric, datasets[data_key(numeric)]))
+            if hypothesis.metric not in known:
+                near = difflib.get_close_matches(hypothesis.metric, known, n=1, cutoff=0.0)[0]
+                raise RequestError(
+                    f"{request.origin}: hypothesis {hypothesis.name!r} rests on the metric {hypothesis.metric!r}, which no "
+                    f"probe measures in condition {condition.name!r}; the nearest is {near!r}"
+                )
+    return Plan(
+        scenario=spec.name,
+        title=spec.title,
+        claims=spec.claims,
+        question=spec.question,
+        method=spec.method,
+        factors=request.factors,
+        conditions=request.conditions,
+        hypotheses=spec.hypotheses,
+        confidence=spec.confidence,
+        seed=settings.seed,
+        replicates=settings.replicates,
+        device=device_of(settings.device),
+        data={key: dict(dataset.checksums) for key, dataset in datasets.items()},
+        deviations=request.deviations,
+        references=spec.references,
+    )
+
+
+def _check_fit(condition: Condition, dataset: Dataset) -> None:
+    numeric = Numeric.of(condition.config)
+    where = f"condition {condition.name!r}"
+    if dataset.classes is None and numeric.train.loss == "cross_entropy":
+        raise RequestError(f"{where}: train.loss=cross_entropy needs classes and data={dataset.name} has none; use squared_error")
+    examples = len(dataset.train_x)
+    batch = numeric.train.batch_size
+    if batch is not None and batch > examples:
+        raise RequestError(f"{where}: train.batch_size={batch} exceeds the {examples} training examples of data={dataset.name}")
+    hidden = len(numeric.model.hidden)
+    if hidden == 0 and (numeric.start.name != "ordinary" or numeric.probes.extra):
+        raise RequestError(f"{where}: model.hidden is empty, so there is no hidden layer to make dead or to predict")
+    if numeric.start.layer is not None and not 1 <= numeric.start.layer <= hidden:
+        raise RequestError(f"{where}: start.layer={numeric.start.layer} is not one of the hidden layers 1 to {hidden}")
+    if numeric.start.alive_on >= examples:
+        raise RequestError(f"{where}: start.alive_on={numeric.start.alive_on} needs more than {examples} training examples")
+
+
+def blocks_of(plan: Plan, block_size: int | None) -> tuple[Block, ...]:
+    """The plan's units of work, condition by condition. The block size cannot change a number."""
+    size = block_size or BLOCK_SIZE
+    return tuple(
+        Block(condition, first, min(size, plan.replicates - first), plan.seed, plan.device)
+        for condition in plan.conditions
+        for first in range(0, plan.replicates, size)
+    )

@@ -1,0 +1,120 @@
+"""The story of one study, top to bottom: plan, seal, run what is missing, decide, record, show."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from suite.config.compose import StudyRequest
+from suite.config.numeric import Numeric
+from suite.data import Dataset
+from suite.execution import execute
+from suite.inference import decide
+from suite.record import cache, provenance
+from suite.record.canonical import study_id
+from suite.record.write import seal, write_record
+from suite.report import terminal
+from suite.report.index import build_index
+from suite.report.page import render
+from suite.study.dry_run import show_dry_run
+from suite.study.merge import merged
+from suite.study.mirror import mirror_record
+from suite.study.plan import blocks_of, data_key, datasets_of, make_plan
+from suite.study.publish import write_index
+from suite.vocabulary import Block, Outcome, Plan, Study, Trace
+
+DONE, INVALID = 0, 3
+
+log = logging.getLogger(__name__)
+
+
+def run_study(request: StudyRequest) -> int:
+    """Run a composed request to its verdict. Returns the exit code: 0, or 3 where a control failed.
+
+    Raises RequestError for a wrong request before anything is trained or written. An interrupted run keeps every finished
+    block; the same command goes on from there.
+    """
+    settings = request.settings
+    console = Console(quiet=settings.quiet)
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    datasets = datasets_of(request.conditions, settings.data_dir)
+    plan = make_plan(request, datasets)
+    blocks = blocks_of(plan, settings.executor.block_size)
+    if settings.dry_run:
+        show_dry_run(plan, blocks, datasets, settings, console)
+        return DONE
+
+    results_dir = Path(settings.results_dir)
+    seal(plan, results_dir)
+    started = datetime.now(UTC)
+    traces = list(_traces(plan, blocks, datasets, request, console))
+    study = _decided(plan, merged(plan.conditions, traces), started)
+    record = write_record(study, results_dir, render(study))
+    write_index(results_dir, build_index(results_dir))
+
+    console.print()
+    terminal.print_verdicts(study.outcome, plan, console)
+    links = mirror_record(study, record, settings.tracking, console) if settings.tracking.enabled else None
+    terminal.print_where_to_look(record, links, console)
+    return INVALID if study.outcome.status == "invalid" else DONE
+
+
+def _traces(
+    plan: Plan, blocks: Sequence[Block], datasets: Mapping[str, Dataset], request: StudyRequest, console: Console
+) -> Iterator[Trace]:
+    """Every block's trace: from the cache where an earlier run left it, trained and stored where not."""
+    settings, results_dir = request.settings, Path(request.settings.results_dir)
+    code = cache.code_fingerprint()
+    keys = {id(block): _key(block, datasets, code) for block in blocks}
+    total = sum(block.condition.config["train"]["steps"] * block.count for block in blocks)
+    with terminal.Progress(total, len(plan.conditions), console, settings.quiet) as progress:
+        missing: list[Block] = []
+        for block in blocks:
+            kept = cache.load(results_dir, keys[id(block)])
+            if kept is None:
+                missing.append(block)
+                continue
+            progress.start_block(block.condition.name, block.first, block.count)
+            progress.finish_block(cached=True)
+            # the key knows no names: the same numbers may serve a condition under another name
+            yield replace(kept, condition=block.condition.name)
+
+        def report(block: Block, steps: int, dead: float | None) -> None:
+            progress.start_block(block.condition.name, block.first, block.count)
+            progress.advance(steps, dead)
+
+        for block, trace in execute(missing, settings.executor, settings.data_dir, report):
+            cache.store(results_dir, keys[id(block)], trace)
+            progress.finish_block(cached=False)
+            yield trace
+
+
+def _key(block: Block, datasets: Mapping[str, Dataset], code: str) -> str:
+    checksums = datasets[data_key(Numeric.of(block.condition.config))].checksums
+    return cache.block_key(block, checksums, code, torch.__version__)
+
+
+def _decided(plan: Plan, traces: Mapping[str, Trace], started: datetime) -> Study:
+    outcome = decide(plan.hypotheses, plan.conditions, traces, plan.confidence, plan.seed)
+    if plan.exploratory and outcome.status == "valid":
+        outcome = Outcome("exploratory", outcome.verdicts, outcome.failed_controls)
+    facts = provenance.gather(plan, started, datetime.now(UTC), torch_facts())
+    return Study(study_id(plan), plan, outcome, traces, facts)
+
+
+def torch_facts() -> dict[str, object]:
+    """What torch knows of the machine, for the record, which does not import torch itself."""
+    return {
+        "threads": torch.get_num_threads(),
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "cuda_available": torch.cuda.is_available(),
+        "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+        "cuda_version": torch.version.cuda,
+    }

@@ -1,0 +1,38 @@
+"""Losses per example for stacked outputs, and the best constant predictor's loss. Knows no network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def cross_entropy(output: Float[Tensor, "replicate batch class"], target: Tensor) -> Float[Tensor, "replicate batch"]:
+    """-log softmax at the label, in nats. ``target`` holds labels [replicate, batch]."""
+    return -F.log_softmax(output, dim=2).gather(2, target[:, :, None])[:, :, 0]
+
+
+def squared_error(output: Float[Tensor, "replicate batch output"], target: Tensor) -> Float[Tensor, "replicate batch"]:
+    """Mean over the outputs of (output - target)². Labels [replicate, batch] count as one-hot targets."""
+    if target.ndim == 2:
+        target = F.one_hot(target, output.shape[2]).to(output.dtype)
+    return (output - target).square().mean(dim=2)
+
+
+LOSSES: dict[str, Loss] = {"cross_entropy": cross_entropy, "squared_error": squared_error}
+
+
+def constant_loss(name: str, targets: Tensor, classes: int | None) -> float:
+    """Loss of the best predictor that ignores its input: the entropy of the class prior for cross-entropy, the mean
+    variance of the (one-hot) targets for squared error. Float64."""
+    if classes is not None:
+        prior = torch.bincount(targets, minlength=classes).double() / targets.numel()
+        if name == "cross_entropy":
+            return float(-torch.xlogy(prior, prior).sum())
+        return float((prior * (1 - prior)).mean())
+    return float(targets.double().var(dim=0, correction=0).mean())

@@ -1,0 +1,200 @@
+"""The nouns of a study as frozen data. Every room may know them; none may change them.
+
+Nothing here computes, reads a disk or imports more than NumPy, so that a record can be
+read and a verdict decided without torch, Hydra or MLflow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: One level of a factor: a group choice, a number, a flag, or a list such as ``[64, 64]``.
+Level = str | int | float | bool | None | Sequence[Any]
+
+Part = Literal["as_stated", "boundary"]
+Role = Literal["treatment", "positive_control", "negative_control"]
+Test = Literal["exact", "proportion", "mean"]
+Direction = Literal["greater", "less", "equal"]
+Divergence = Literal["forbid", "exclude", "failure"]
+Decision = Literal["supported", "refuted", "inconclusive"]
+
+
+class RequestError(ValueError):
+    """The request was wrong: one clear line for the user, exit code 2, nothing was run."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Turns a metric into yes or no: ``metric <op> value``."""
+
+    op: Literal[">", ">=", "<", "<=", "==", "!="]
+    value: float
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A closed form or published figure to set beside the estimate."""
+
+    value: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One statement that the data can support or refute, sealed before training.
+
+    ``treatment`` and ``contrast`` select conditions by factor level (the reserved key
+    ``condition`` selects by name, or by a list of names). Where a selection holds several conditions, a replicate's value is
+    its mean over them (test ``mean``), and every one of them must hold (tests ``exact`` and ``proportion``).
+
+    - ``exact``: the event holds for every replicate of every selected condition; one counterexample refutes it.
+    - ``proportion``: the share of replicates in which the event holds, compared with ``value``; with a
+      contrast, the paired difference of shares.
+    - ``mean``: the mean over replicates (with a contrast: of paired differences), compared with ``value``.
+
+    ``greater`` and ``less`` compare the interval with ``value``, the smallest effect of interest;
+    ``equal`` asks for the whole interval within ``value`` ± ``margin``.
+    """
+
+    name: str
+    claim: str
+    part: Part
+    role: Role
+    statement: str
+    metric: str
+    test: Test
+    treatment: Mapping[str, Level]
+    contrast: Mapping[str, Level] | None = None
+    event: Event | None = None
+    direction: Direction = "greater"
+    value: float = 0.0
+    margin: float = 0.0
+    diverged: Divergence = "forbid"
+    reference: Reference | None = None
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One cell of the design: its levels, and the fully composed numeric configuration.
+
+    ``config`` holds the keys that can change a number (``data``, ``model``, ``start``, ``optimizer``,
+    ``train``, ``probes``, ``precision``) as a plain nested dictionary.
+    """
+
+    name: str
+    factors: Mapping[str, Level]
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything decided before the run. The hash of its canonical JSON is the study id.
+
+    ``data`` maps each dataset to {array name: SHA-256}. ``deviations`` lists the overrides that changed the
+    registered design; a plan with any is exploratory. ``factors`` names the config keys that vary.
+    """
+
+    scenario: str
+    title: str
+    claims: Mapping[str, str]
+    question: str
+    method: str
+    factors: tuple[str, ...]
+    conditions: tuple[Condition, ...]
+    hypotheses: tuple[Hypothesis, ...]
+    confidence: float
+    seed: int
+    replicates: int
+    device: str
+    data: Mapping[str, Mapping[str, str]]
+    deviations: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+
+    @property
+    def exploratory(self) -> bool:
+        """Whether the command line changed the registered design."""
+        return bool(self.deviations)
+
+
+@dataclass(frozen=True)
+class Block:
+    """The unit of work: replicates ``first … first + count - 1`` of one condition."""
+
+    condition: Condition
+    first: int
+    count: int
+    seed: int
+    device: str
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a block yields. Curves and finals of a diverged replicate are NaN from its divergence on.
+
+    Shapes: ``steps`` [time]; each curve [replicate, time]; each final [replicate]; ``diverged_at``
+    [replicate], the step of the first non-finite loss or weight, -1 where there was none.
+    ``timings`` (seconds and rates of this block, never part of the reproducible numbers) has
+    ``train_seconds``, ``probe_seconds``, ``replicate_steps_per_second``, ``samples_per_second``, ``step_seconds``.
+    """
+
+    condition: str
+    first: int
+    steps: NDArray[np.int64]
+    curves: Mapping[str, NDArray[np.float64]]
+    finals: Mapping[str, NDArray[np.float64]]
+    diverged_at: NDArray[np.int64]
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """How many replicates the trace holds."""
+        return int(self.diverged_at.shape[0])
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A decided hypothesis. ``estimate``, ``low``, ``high`` are NaN where no interval could be formed.
+
+    ``confidence`` is the level after correction over the scenario's hypotheses; ``n`` counts the
+    replicates the interval rests on, ``diverged`` those that diverged; ``note`` names the counterexample, the
+    interval's method, or why there is none.
+    """
+
+    hypothesis: Hypothesis
+    verdict: Decision
+    estimate: float
+    low: float
+    high: float
+    confidence: float
+    n: int
+    diverged: int
+    note: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The verdicts of one study. ``status`` is invalid when any control is not supported."""
+
+    status: Literal["valid", "invalid", "exploratory"]
+    verdicts: tuple[Verdict, ...]
+    failed_controls: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Study:
+    """A finished study: what the record holds, what MLflow mirrors and what the report shows.
+
+    ``traces`` maps a condition's name to one trace over all its replicates, in order. ``provenance`` is plain
+    JSON: commit, versions, hardware, data checksums, times.
+    """
+
+    study_id: str
+    plan: Plan
+    outcome: Outcome
+    traces: Mapping[str, Trace]
+    provenance: Mapping[str, Any]

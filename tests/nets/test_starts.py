@@ -1,0 +1,104 @@
+"""Starts against the definition: who is dead on which inputs, worked out separately in NumPy float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from suite.config.schema import Model, Start
+from suite.nets.initial import initial_parameters
+from suite.nets.mlp import Mlp
+from suite.nets.starts import make_dead
+
+INPUTS = np.random.default_rng(5).standard_normal((90, 6))
+COUNT = 3
+
+
+def network(hidden: list[int], **model):
+    net = Mlp.of(Model(hidden=hidden, **model), 6, 4)
+    parameters, buffers = initial_parameters(net, Model(hidden=hidden, **model), 1, range(COUNT), torch.device("cpu"), torch.float64)
+    return net, parameters, buffers
+
+
+def pre_activations(net: Mlp, parameters, replicate: int) -> list[np.ndarray]:
+    """Every hidden layer's linear output on every input."""
+    values, found = INPUTS, []
+    for layer in net.layers:
+        drive = values @ parameters[f"{layer}.weight"][replicate].numpy() + parameters[f"{layer}.bias"][replicate].numpy()
+        found.append(drive)
+        values = np.maximum(drive, 0)
+    return found
+
+
+@pytest.mark.parametrize("margin", [1e-3, 0.5, 20.0])
+def test_born_dead_puts_every_unit_the_margin_below_zero(margin):
+    net, parameters, buffers = network([8, 5])
+    dead = make_dead(net, parameters, buffers, torch.from_numpy(INPUTS), Start("born_dead", margin=margin))
+    for replicate in range(COUNT):
+        for drive in pre_activations(net, dead, replicate):
+            np.testing.assert_allclose(drive.max(axis=0), -margin, rtol=0, atol=1e-12 * (1 + margin))
+
+
+@pytest.mark.parametrize("alive", [1, 7])
+def test_alive_on_leaves_exactly_that_many_inputs(alive):
+    net, parameters, buffers = network([8])
+    dead = make_dead(net, parameters, buffers, torch.from_numpy(INPUTS), Start("born_dead", alive_on=alive))
+    for replicate in range(COUNT):
+        (drive,) = pre_activations(net, dead, replicate)
+        assert ((drive > 0).sum(axis=0) == alive).all()
+
+
+def test_only_the_chosen_layer_is_made_dead():
+    net, parameters, buffers = network([8, 5])
+    dead = make_dead(net, parameters, buffers, torch.from_numpy(INPUTS), Start("born_dead", layer=2, margin=0.3))
+    for replicate in range(COUNT):
+        first, second = pre_activations(net, dead, replicate)
+        assert (first > 0).any(axis=0).sum() >= 7
+        np.testing.assert_allclose(second.max(axis=0), -0.3, atol=1e-12)
+    for name in ("layer1.weight", "layer1.bias", "layer2.weight", "output.weight", "output.bias"):
+        assert torch.equal(dead[name], parameters[name])
+
+
+def test_scale_multiplies_the_weights_and_keeps_the_margin():
+    net, parameters, buffers = network([8])
+    dead = make_dead(net, parameters, buffers, torch.from_numpy(INPUTS), Start("born_dead", scale=10.0, margin=0.1))
+    assert torch.equal(dead["layer1.weight"], parameters["layer1.weight"] * 10.0)
+    (drive,) = pre_activations(net, dead, 1)
+    np.testing.assert_allclose(drive.max(axis=0), -0.1, atol=1e-11)
+
+
+def test_batchnorm_before_the_activation_undoes_the_bias():
+    net, parameters, buffers = network([8], norm="batch")
+    inputs = torch.from_numpy(INPUTS)
+    dead = make_dead(net, parameters, buffers, inputs, Start("born_dead", margin=5.0))
+    seen = net.forward(dead, buffers, inputs.expand(COUNT, -1, -1), training=True)
+    plain = net.forward(parameters, buffers, inputs.expand(COUNT, -1, -1), training=True)
+    torch.testing.assert_close(seen.pre[0], plain.pre[0], rtol=0, atol=1e-12)
+    assert (seen.pre[0].amax(dim=1) > 0).all()
+
+
+def test_the_largest_standardised_value_keeps_its_bounds():
+    """Closed form: in a batch of n the largest standardised value lies in [1/√(n-1), √(n-1)]; both ends are reached."""
+    for n in (2, 4, 64):
+        values = torch.from_numpy(np.random.default_rng(n).standard_normal((1, n, 500)))
+        values[0, :, 0] = 0.0
+        values[0, 0, 0] = 1.0
+        values[0, :, 1] = 0.0
+        values[0, 0, 1] = -1.0
+        net = Mlp.of(Model(hidden=[500], norm="batch"), 500, 2)
+        eye = {
+            "layer1.weight": torch.eye(500, dtype=torch.float64)[None] * 1e4,
+            "layer1.bias": torch.zeros(1, 500, dtype=torch.float64),
+            "layer1.scale": torch.ones(1, 500, dtype=torch.float64),
+            "layer1.shift": torch.zeros(1, 500, dtype=torch.float64),
+            "output.weight": torch.zeros(1, 500, 2, dtype=torch.float64),
+            "output.bias": torch.zeros(1, 2, dtype=torch.float64),
+        }
+        running = {"layer1.running_mean": torch.zeros(1, 500, dtype=torch.float64)}
+        running["layer1.running_var"] = torch.ones(1, 500, dtype=torch.float64)
+        largest = net.forward(eye, running, values, training=True).pre[0].amax(dim=1)[0].numpy()
+        assert (largest <= np.sqrt(n - 1) + 1e-9).all()
+        assert (largest >= 1 / np.sqrt(n - 1) - 1e-9).all()
+        assert largest[0] == pytest.approx(np.sqrt(n - 1), rel=1e-6)
+        assert largest[1] == pytest.approx(1 / np.sqrt(n - 1), rel=1e-6)
