@@ -10,8 +10,8 @@ import torch
 from suite.config.compose import StudyRequest
 from suite.config.numeric import Numeric
 from suite.data import Dataset, load
-from suite.inference import select
 from suite.probes import registry
+from suite.selection import select
 from suite.training.engine import layout_of
 from suite.vocabulary import Block, Condition, Plan, RequestError
 

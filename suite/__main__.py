@@ -1,0 +1,178 @@
+"""The front door: a first word that is a command, else a study for Hydra. Imports nothing heavy until it must."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from suite.vocabulary import RequestError
+
+OK, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+
+HELP = """\
+usage: python -m suite                             list the scenarios and their last verdicts
+       python -m suite +scenario=NAME [KEY=VALUE]  run one study
+       python -m suite +scenario=NAME dry_run=true show what would run
+       python -m suite report [RESULTS_DIR]        rebuild every report and the index
+       python -m suite sync RECORD                 write a finished record into MLflow again
+       python -m suite -m +scenario=A,B            several studies (Hydra multirun)
+
+common keys: replicates=64 seed=0 data=digits|fashion_mnist device=auto|cpu|cuda executor=serial|local
+             results_dir=results tracking=mlflow|off train.steps=300 optimizer.lr=0.1 model.hidden=[32]
+Hydra's own flags work: --cfg job, --info, --config-dir DIR (with DIR/scenario/NAME.yaml).
+exit codes: 0 done, 1 the run failed, 2 the request was wrong, 3 a control failed, so the study is invalid
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(arguments)
+    except RequestError as error:
+        print(f"suite: error: {error}", file=sys.stderr)
+        return WRONG
+    except KeyboardInterrupt:
+        print("suite: interrupted; finished blocks are kept, and the same command goes on from there", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # the reader of our output has gone; there is nobody left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(HELP, end="")
+        return OK
+    if not arguments or arguments[0] == "list":
+        return _list(arguments[1:])
+    if arguments[0] == "report":
+        from suite.study.commands import report
+
+        return report(_one(arguments, "results"))
+    if arguments[0] == "sync":
+        from suite.study.commands import sync
+
+        return sync(_one(arguments, None))
+    if arguments[0][:1].isalpha() and "=" not in arguments[0]:
+        from suite.config.choices import nearest
+
+        raise RequestError(f"{arguments[0]}: there is no such command; the nearest is {nearest(arguments[0], ['list', 'report', 'sync'])!r}")
+    return _study(arguments)
+
+
+def _one(arguments: list[str], default: str | None) -> str:
+    """The single path a command takes; ``results_dir=PATH`` is accepted for it too."""
+    given = [argument.removeprefix("results_dir=") for argument in arguments[1:]]
+    if len(given) > 1 or (not given and default is None):
+        raise RequestError(f"{arguments[0]} takes one path, such as results/born_dead" if default is None else "report takes one folder")
+    return given[0] if given else str(default)
+
+
+def _list(arguments: list[str]) -> int:
+    from suite.config.catalogue import catalogue
+    from suite.config.listing import print_catalogue
+    from suite.config.paths import SCENARIOS
+
+    results = [argument for argument in arguments if argument.startswith("results_dir=")]
+    if len(results) != len(arguments):
+        raise RequestError("list takes results_dir=PATH and nothing else")
+    print_catalogue(catalogue([SCENARIOS]), Path(results[-1].removeprefix("results_dir=") if results else "results"))
+    return OK
+
+
+def _study(arguments: list[str]) -> int:
+    # Hydra prints and exits on its own errors unless told to raise them; ours are one line with exit code 2
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
+    from omegaconf import DictConfig
+    from omegaconf.errors import OmegaConfBaseException
+
+    from suite.config import hydra_plugin
+    from suite.config.catalogue import catalogue, syntax_error
+    from suite.config.compose import check_overrides, compose_study, scenario_file
+    from suite.config.paths import CONF
+
+    folders = _folders(arguments, hydra_plugin.FOLDERS)
+    hydra_plugin.FOLDERS[:] = folders
+    hydra_plugin.register()
+    overrides = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
+    entries = catalogue(folders)
+    try:
+        check_overrides(overrides, [entry.name for entry in entries])
+        for entry in entries:
+            if entry.error and any(text.startswith("+scenario=") and entry.name in text.split("=")[1].split(",") for text in overrides):
+                raise RequestError(entry.error)
+    except HydraException as error:
+        raise RequestError(_one_line(error, overrides)) from error
+    codes: list[int] = []
+
+    def job(cfg: DictConfig) -> None:
+        if cfg.get("scenario") is None:
+            raise RequestError("no scenario was named; add +scenario=NAME (python -m suite lists them)")
+        runtime = HydraConfig.get().runtime
+        origin = scenario_file(str(runtime.choices.get("scenario", "scenario")), folders)
+        request = compose_study(cfg, list(HydraConfig.get().overrides.task), origin)
+        from suite.study.run import run_study
+
+        codes.append(run_study(request))
+
+    run: Callable[[], Any] = hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)
+    before = sys.argv
+    sys.argv = ["suite", *arguments]
+    try:
+        run()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise RequestError(_one_line(error, overrides)) from error
+    except SystemExit as stop:
+        return WRONG if stop.code not in (0, None) else OK
+    finally:
+        sys.argv = before
+    return max(codes, default=OK)
+
+
+def _folders(arguments: list[str], own: list[Path]) -> list[Path]:
+    """Scenario folders, those of ``--config-dir`` first."""
+    found: list[Path] = []
+    for index, argument in enumerate(arguments):
+        if argument in ("--config-dir", "-cd") and index + 1 < len(arguments):
+            found.append(Path(arguments[index + 1]))
+        elif argument.startswith("--config-dir="):
+            found.append(Path(argument.removeprefix("--config-dir=")))
+    for folder in found:
+        if not folder.is_dir():
+            raise RequestError(f"--config-dir {folder}: there is no such folder")
+    return [folder.absolute() / "scenario" for folder in found if (folder / "scenario").is_dir()] + own
+
+
+def _one_line(error: Exception, overrides: Sequence[str]) -> str:
+    """Hydra's and OmegaConf's many-line messages as one, with the nearest valid key where a key is at fault."""
+    import re
+
+    from suite.config.choices import nearest
+    from suite.config.compose import known_keys
+
+    text = " ".join(str(error).split())
+    cause = error.__cause__
+    if cause is not None and str(cause).split() and " ".join(str(cause).split()) not in text:
+        text += " " + " ".join(str(cause).split())
+    wrong_key = re.search(r"Key '([^']+)' (?:is )?not in", text)
+    full_key = re.search(r"full_key: (\S+)", text)
+    place = re.search(r"In '([^']+)'", text)
+    where = f"{place.group(1)}: " if place else ""
+    if wrong_key:
+        key = full_key.group(1) if full_key else wrong_key.group(1)
+        return f"{where}there is no key {key!r}; the nearest is {nearest(key, known_keys())!r}"
+    if full_key:
+        return f"{where}{full_key.group(1)}: {re.split(' full_key:', text.split('composing config: ')[-1])[0]}"
+    return text.split(" See https://")[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

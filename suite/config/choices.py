@@ -1,0 +1,41 @@
+"""The names a configuration may use. Rooms that implement them are tested against these lists."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from suite.vocabulary import RequestError
+
+ACTIVATIONS = ("relu", "leaky_relu", "sigmoid", "tanh", "elu", "gelu", "silu", "prelu", "step")
+NORMS = ("none", "batch", "layer")
+NORM_POSITIONS = ("before", "after")
+INITS = ("pytorch", "he", "glorot")
+STARTS = ("ordinary", "born_dead", "killed")
+OPTIMIZER_STATES = ("kept", "cleared")
+OPTIMIZERS = ("sgd", "adam")
+DECAYS = ("l2", "decoupled")
+DECAY_ON = ("weights", "biases", "both")
+LOSSES = ("cross_entropy", "squared_error")
+DATASETS = ("digits", "fashion_mnist", "mnist", "cifar10", "gaussian", "blobs", "teacher", "abs")
+PRECISIONS = ("float32", "float64")
+DEVICES = ("auto", "cpu", "cuda")
+TIERS = ("economy", "default", "full")
+PROBES = ("fit", "dead", "dormant", "batch_dead", "gradients", "movement", "full_gradients", "batchnorm_bound", "rollout")
+EXECUTORS = ("serial", "local")
+TRACKING_RUNS = ("conditions", "replicates")
+MODELS = ("mlp",)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name most like the given one."""
+    return difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)[0]
+
+
+def require(key: str, value: object, known: Iterable[str], where: str = "") -> None:
+    """Raises RequestError unless the value is one of the known names."""
+    names = list(known)
+    if value not in names:
+        raise RequestError(
+            f"{where}{key}={value}: not a choice; the nearest is {nearest(str(value), names)!r} (all: {', '.join(names)})"
+        )
