@@ -12,8 +12,9 @@ from suite.record.write import rewrite_report
 from suite.report import terminal
 from suite.report.index import build_index
 from suite.report.page import render
-from suite.study.mirror import mirror_record
+from suite.study.mirror import mirror_record, tell_unavailable
 from suite.study.publish import write_index
+from suite.tracking.links import TrackingUnavailable
 from suite.vocabulary import RequestError
 
 
@@ -43,8 +44,10 @@ def sync(record_dir: str) -> int:
     if not (record / "verdict.json").is_file():
         raise RequestError(f"{record_dir}: this is not a finished record, there is no verdict.json in it")
     console = Console()
-    links = mirror_record(read_study(record), record, Tracking(), console)
-    if links is None:
+    try:
+        links = mirror_record(record, Tracking())
+    except TrackingUnavailable as reason:
+        tell_unavailable(reason, record, console)
         return 1
     terminal.print_where_to_look(record, links, console)
     return 0

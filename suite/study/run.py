@@ -24,9 +24,10 @@ from suite.report.index import build_index
 from suite.report.page import render
 from suite.study.dry_run import show_dry_run
 from suite.study.merge import merged
-from suite.study.mirror import mirror_record
+from suite.study.mirror import MirrorProcess, tell_unavailable
 from suite.study.plan import blocks_of, data_key, datasets_of, make_plan
 from suite.study.publish import write_index
+from suite.tracking.links import Links, TrackingUnavailable
 from suite.vocabulary import Block, Outcome, Plan, Study, Trace
 
 DONE, INVALID = 0, 3
@@ -54,16 +55,30 @@ def run_study(request: StudyRequest) -> int:
     results_dir = Path(settings.results_dir)
     seal(plan, results_dir)
     started = datetime.now(UTC)
-    traces = list(_traces(plan, blocks, datasets, request, console))
-    study = _decided(plan, merged(plan.conditions, traces), started)
-    record = write_record(study, results_dir, render(study))
-    write_index(results_dir, build_index(results_dir))
-
+    waiting = MirrorProcess(settings.tracking) if settings.tracking.enabled else None
+    try:
+        traces = list(_traces(plan, blocks, datasets, request, console))
+        study = _decided(plan, merged(plan.conditions, traces), started)
+        record = write_record(study, results_dir, render(study))
+        write_index(results_dir, build_index(results_dir))
+    except BaseException:
+        if waiting is not None:
+            waiting.abandon()
+        raise
     console.print()
     terminal.print_verdicts(study.outcome, plan, console)
-    links = mirror_record(study, record, settings.tracking, console) if settings.tracking.enabled else None
-    terminal.print_where_to_look(record, links, console)
+    terminal.print_where_to_look(record, _mirrored(waiting, record, console), console)
     return INVALID if study.outcome.status == "invalid" else DONE
+
+
+def _mirrored(waiting: MirrorProcess | None, record: Path, console: Console) -> Links | None:
+    if waiting is None:
+        return None
+    try:
+        return waiting.write(record)
+    except TrackingUnavailable as reason:
+        tell_unavailable(reason, record, console)
+        return None
 
 
 def _traces(
@@ -73,27 +88,29 @@ def _traces(
     settings, results_dir = request.settings, Path(request.settings.results_dir)
     code = cache.code_fingerprint()
     keys = {id(block): _key(block, datasets, code) for block in blocks}
-    total = sum(block.condition.config["train"]["steps"] * block.count for block in blocks)
-    with terminal.Progress(total, len(plan.conditions), console, settings.quiet) as progress:
+    total = sum(map(_replicate_steps, blocks))
+    with terminal.Progress(total, len(blocks), console, settings.quiet) as progress:
         missing: list[Block] = []
         for block in blocks:
             kept = cache.load(results_dir, keys[id(block)])
             if kept is None:
                 missing.append(block)
                 continue
-            progress.start_block(block.condition.name, block.first, block.count)
-            progress.finish_block(cached=True)
+            progress.finish_block(block.condition.name, _replicate_steps(block), cached=True)
             # the key knows no names: the same numbers may serve a condition under another name
             yield replace(kept, condition=block.condition.name)
 
         def report(block: Block, steps: int, dead: float | None) -> None:
-            progress.start_block(block.condition.name, block.first, block.count)
-            progress.advance(steps, dead)
+            progress.advance(block.condition.name, steps, dead)
 
         for block, trace in execute(missing, settings.executor, settings.data_dir, report):
             cache.store(results_dir, keys[id(block)], trace)
-            progress.finish_block(cached=False)
+            progress.finish_block(block.condition.name, _replicate_steps(block), cached=False)
             yield trace
+
+
+def _replicate_steps(block: Block) -> int:
+    return int(block.condition.config["train"]["steps"]) * block.count
 
 
 def _key(block: Block, datasets: Mapping[str, Dataset], code: str) -> str:

@@ -1,0 +1,102 @@
+"""Finished blocks on disk, found again by everything that could change a number and by nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import zipfile
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from suite.record.atomic import write_bytes
+from suite.record.canonical import to_json
+from suite.vocabulary import Block, Trace
+
+log = logging.getLogger(__name__)
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+#: The rooms whose code makes numbers.
+NUMERIC_CODE = ("streams.py", "data", "nets", "probes", "training")
+
+
+@lru_cache(maxsize=1)
+def code_fingerprint() -> str:
+    """SHA-256 over the names and sources of the code that makes numbers, line endings made equal."""
+    digest = hashlib.sha256()
+    for name in NUMERIC_CODE:
+        root = _PACKAGE / name
+        for path in sorted(root.rglob("*.py")) if root.is_dir() else [root]:
+            digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0")
+            digest.update(path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
+    return digest.hexdigest()
+
+
+def block_key(block: Block, data: Mapping[str, str], code: str, torch_version: str) -> str:
+    """SHA-256 over configuration (precision included), replicates, seed, device type, data, code and torch version.
+    The condition's name is not part of it."""
+    parts = {
+        "config": block.condition.config,
+        "first": block.first,
+        "count": block.count,
+        "seed": block.seed,
+        "device": block.device.split(":")[0],
+        "data": data,
+        "code": code,
+        "torch": torch_version,
+    }
+    return hashlib.sha256(to_json(parts).encode()).hexdigest()
+
+
+def _path(results_dir: Path, key: str) -> Path:
+    return results_dir / ".blocks" / key[:2] / f"{key}.block"
+
+
+def store(results_dir: Path, key: str, trace: Trace) -> None:
+    """Keep a finished block. The file is a SHA-256 of 64 digits followed by an uncompressed npz without pickles."""
+    arrays = {f"curve:{name}": value for name, value in trace.curves.items()}
+    arrays |= {f"final:{name}": value for name, value in trace.finals.items()}
+    head = json.dumps({"condition": trace.condition, "first": trace.first, "timings": dict(trace.timings)})
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        allow_pickle=False,
+        **{"head": np.frombuffer(head.encode(), dtype=np.uint8), "steps": trace.steps, "diverged_at": trace.diverged_at},
+        **arrays,
+    )
+    content = buffer.getvalue()
+    write_bytes(_path(results_dir, key), hashlib.sha256(content).hexdigest().encode() + content)
+
+
+def load(results_dir: Path, key: str) -> Trace | None:
+    """The block, or None where it was never finished. A damaged file counts as missing, with one line in the log."""
+    path = _path(results_dir, key)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        log.warning("%s: cannot be read (%s); the block is run again", path, error.strerror)
+        return None
+    if hashlib.sha256(content[64:]).hexdigest().encode() != content[:64]:
+        log.warning("%s: damaged; the block is run again", path)
+        return None
+    try:
+        with np.load(io.BytesIO(content[64:]), allow_pickle=False) as arrays:
+            head = json.loads(arrays["head"].tobytes())
+            return Trace(
+                head["condition"],
+                head["first"],
+                arrays["steps"],
+                {name.removeprefix("curve:"): arrays[name] for name in arrays.files if name.startswith("curve:")},
+                {name.removeprefix("final:"): arrays[name] for name in arrays.files if name.startswith("final:")},
+                arrays["diverged_at"],
+                head["timings"],
+            )
+    except (ValueError, KeyError, zipfile.BadZipFile) as error:
+        log.warning("%s: not a block of this version (%s); it is run again", path, error)
+        return None

@@ -1,0 +1,65 @@
+"""Reads a finished record back into a Study, so that reports and MLflow can be made again. Unpickles nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from suite.record.canonical import plan_from_json, plan_sha256
+from suite.record.tables import traces_from
+from suite.vocabulary import Outcome, RequestError, Study, Verdict
+
+
+def read_study(folder: Path) -> Study:
+    """The study of a record. Raises RequestError, naming the file, where a part is missing, damaged or of another plan."""
+    name = "plan.json"
+    try:
+        plan = plan_from_json((folder / name).read_text(encoding="utf-8"))
+        name = "verdict.json"
+        verdict = json.loads((folder / name).read_text(encoding="utf-8"))
+        if verdict["plan_sha256"] != plan_sha256(plan):
+            raise RequestError(f"{folder}: verdict.json belongs to plan {verdict['plan_sha256'][:12]}, plan.json is {plan_sha256(plan)[:12]}")
+        outcome = Outcome(
+            verdict["status"],
+            tuple(_verdict(h, verdict["hypotheses"][h.name]) for h in plan.hypotheses),
+            tuple(verdict["failed_controls"]),
+        )
+        name = "replicates.parquet"
+        replicates = pq.read_table(io.BytesIO((folder / name).read_bytes()))
+        name = "curves.parquet"
+        curves = pq.read_table(io.BytesIO((folder / name).read_bytes()))
+        name = "timings.json"
+        timings = json.loads((folder / name).read_text(encoding="utf-8"))
+        name = "provenance.json"
+        provenance = json.loads((folder / name).read_text(encoding="utf-8"))
+        name = "replicates.parquet"
+        return Study(verdict["study"], plan, outcome, traces_from(plan, replicates, curves, timings), provenance)
+    except FileNotFoundError as error:
+        raise RequestError(f"{folder / name}: missing, so this is not a finished record") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
+        if isinstance(error, RequestError):
+            raise
+        raise RequestError(f"{folder / name}: damaged or of another version ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})") from error
+
+
+def _verdict(hypothesis: Any, body: dict[str, Any]) -> Verdict:
+    def number(key: str) -> float:
+        return math.nan if body[key] is None else float(body[key])
+
+    return Verdict(
+        hypothesis,
+        body["verdict"],
+        number("estimate"),
+        number("low"),
+        number("high"),
+        number("confidence"),
+        int(body["n"]),
+        int(body["diverged"]),
+        body["note"],
+    )

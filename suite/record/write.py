@@ -1,0 +1,147 @@
+"""Seals plans and writes records. The verdict is written last: a folder without one is not a finished record.
+
+A record of another study is moved to ``archive/`` before its place is taken; nothing is ever deleted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from suite.record.atomic import write_bytes, write_text
+from suite.record.canonical import plan_json, plan_sha256, study_id, to_json
+from suite.record.citation import bibtex, citation_cff, ro_crate
+from suite.record.tables import curves_table, replicates_table, to_bytes
+from suite.vocabulary import Plan, RequestError, Study
+
+VERDICT, MANIFEST = "verdict.json", "manifest.json"
+
+
+def seal(plan: Plan, results_dir: Path) -> Path:
+    """Write the plan to ``<results_dir>/<scenario>/plan.json`` before anything is trained, and return the folder."""
+    folder = results_dir / plan.scenario
+    text = plan_json(plan)
+    try:
+        before = (folder / "plan.json").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        before = None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"{folder / 'plan.json'}: cannot be read ({error}); move it away or choose another results_dir") from error
+    if before is not None and before != text and (folder / VERDICT).is_file():
+        _archive(folder, results_dir, hashlib.sha256(before.encode()).hexdigest()[:12])
+    write_text(folder / "plan.json", text)
+    return folder
+
+
+def _archive(folder: Path, results_dir: Path, study: str) -> None:
+    target = results_dir / "archive" / f"{folder.name}-{study}"
+    number = 1
+    while target.exists():
+        number += 1
+        target = results_dir / "archive" / f"{folder.name}-{study}-{number}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(folder, target)
+
+
+def verdict_json(study: Study) -> dict[str, Any]:
+    """What scripts read: the verdict of every hypothesis, and of the study."""
+    plan = study.plan
+    return {
+        "scenario": plan.scenario,
+        "study": study.study_id,
+        "plan_sha256": plan_sha256(plan),
+        "status": study.outcome.status,
+        "exploratory": plan.exploratory,
+        "deviations": list(plan.deviations),
+        "failed_controls": list(study.outcome.failed_controls),
+        "title": plan.title,
+        "question": plan.question,
+        "claims": dict(plan.claims),
+        "datasets": list(plan.data),
+        "replicates": plan.replicates,
+        "hypotheses": {
+            v.hypothesis.name: {
+                "claim": v.hypothesis.claim,
+                "part": v.hypothesis.part,
+                "role": v.hypothesis.role,
+                "statement": v.hypothesis.statement,
+                "metric": v.hypothesis.metric,
+                "test": v.hypothesis.test,
+                "direction": v.hypothesis.direction,
+                "value": v.hypothesis.value,
+                "margin": v.hypothesis.margin,
+                "verdict": v.verdict,
+                "estimate": v.estimate,
+                "low": v.low,
+                "high": v.high,
+                "confidence": v.confidence,
+                "n": v.n,
+                "diverged": v.diverged,
+                "note": v.note,
+                "reference": None
+                if v.hypothesis.reference is None
+                else {"value": v.hypothesis.reference.value, "source": v.hypothesis.reference.source},
+            }
+            for v in study.outcome.verdicts
+        },
+    }
+
+
+def write_record(study: Study, results_dir: Path, pages: Mapping[str, bytes]) -> Path:
+    """Write everything a finished study leaves, and return its folder. ``pages`` are the report's files by name.
+
+    An older verdict of the same study is removed first and the new one comes last, so that at any moment the folder is
+    either a finished record or visibly not one.
+    """
+    folder = results_dir / study.plan.scenario
+    files: dict[str, bytes] = {
+        "plan.json": plan_json(study.plan).encode(),
+        "replicates.parquet": to_bytes(replicates_table(study.plan, study.traces)),
+        "curves.parquet": to_bytes(curves_table(study.plan, study.traces)),
+        "provenance.json": to_json(study.provenance).encode(),
+        "timings.json": to_json({name: dict(trace.timings) for name, trace in study.traces.items()}).encode(),
+        "configs.yaml": _yaml({condition.name: condition.config for condition in study.plan.conditions}),
+        "citation.bib": bibtex(study).encode(),
+        "CITATION.cff": citation_cff(study).encode(),
+        **pages,
+    }
+    verdict = to_json(verdict_json(study)).encode()
+    files["ro-crate-metadata.json"] = ro_crate(study, [*files, VERDICT]).encode()
+    (folder / VERDICT).unlink(missing_ok=True)
+    for name, content in files.items():
+        write_bytes(folder / name, content)
+    _write_manifest(folder, files | {VERDICT: verdict})
+    write_bytes(folder / VERDICT, verdict)
+    return folder
+
+
+def rewrite_report(folder: Path, pages: Mapping[str, bytes]) -> None:
+    """Replace a record's report files and their manifest entries; the numbers stay as they are."""
+    for name, content in pages.items():
+        write_bytes(folder / name, content)
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    files.pop(MANIFEST, None)
+    _write_manifest(folder, files)
+
+
+def _write_manifest(folder: Path, files: Mapping[str, bytes]) -> None:
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    write_text(folder / MANIFEST, to_json(sums))
+
+
+def _yaml(value: Any) -> bytes:
+    return yaml.safe_dump(_simple(value), sort_keys=True, allow_unicode=True).encode()
+
+
+def _simple(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _simple(item) for key, item in value.items()}
+    return [_simple(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+__all__ = ["rewrite_report", "seal", "study_id", "verdict_json", "write_record"]

@@ -1,0 +1,111 @@
+"""The claims register: what every record says of every claim. Reads verdict.json files; decides nothing itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+REGISTER = Path(__file__).with_name("claims.yaml")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one study says of one claim. ``folder`` is relative to the results folder."""
+
+    folder: str
+    study: str
+    datasets: tuple[str, ...]
+    status: str
+    verdict: str
+    estimate: str
+    boundaries: tuple[tuple[str, str], ...]
+    n: int
+
+
+def verdict_files(results_dir: Path) -> list[Path]:
+    """Every record's verdict, one level down and one more for other datasets; the archive is left out."""
+    found = [*results_dir.glob("*/verdict.json"), *results_dir.glob("*/*/verdict.json")]
+    return sorted(path for path in found if "archive" not in path.relative_to(results_dir).parts)
+
+
+def findings(results_dir: Path) -> dict[str, list[Finding]]:
+    """Claim id to what the records say of it."""
+    by_claim: dict[str, list[Finding]] = {}
+    for path in verdict_files(results_dir):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        for claim in record["claims"]:
+            by_claim.setdefault(claim, []).append(_finding(record, claim, path.parent.relative_to(results_dir).as_posix()))
+    return by_claim
+
+
+def _finding(record: Mapping[str, Any], claim: str, folder: str) -> Finding:
+    mine = [h for h in record["hypotheses"].values() if h["claim"] == claim and h["role"] == "treatment"]
+    stated = [h for h in mine if h["part"] == "as_stated"]
+    words = [h["verdict"] for h in stated]
+    if record["status"] == "invalid":
+        verdict = "invalid"
+    elif not stated:
+        verdict = "not tested as stated"
+    else:
+        verdict = "refuted" if "refuted" in words else "supported" if set(words) == {"supported"} else "inconclusive"
+    # the hypothesis that settled it: the first refuted one, else the first
+    settling = next((h for h in stated if h["verdict"] == verdict), stated[0] if stated else None)
+    return Finding(
+        folder,
+        record["study"],
+        tuple(record["datasets"]),
+        record["status"],
+        verdict,
+        "" if settling is None else _estimate(settling),
+        tuple((h["verdict"], h["statement"]) for h in mine if h["part"] == "boundary"),
+        max((h["n"] for h in mine), default=0),
+    )
+
+
+def _estimate(h: Mapping[str, Any]) -> str:
+    if h["estimate"] is None:
+        return ""
+    span = "" if h["low"] is None else f" [{h['low']:.3g}, {h['high']:.3g}]"
+    what = "share of replicates" if h["test"] == "exact" else h["metric"]
+    return f"{what} {h['estimate']:.3g}{span}"
+
+
+def overall(found: list[Finding]) -> str:
+    """One verdict over the datasets: theirs where they agree, 'depends on the data' where valid studies do not. Invalid and
+    exploratory studies have no say while a valid one exists."""
+    valid = [f.verdict for f in found if f.status == "valid"]
+    if not valid:
+        return "invalid" if any(f.status == "invalid" for f in found) else "exploratory only" if found else "not yet tested"
+    return valid[0] if len(set(valid)) == 1 else "depends on the data"
+
+
+def claims_register(results_dir: Path) -> dict[str, Any]:
+    """What claims.json holds: every claim, its overall verdict, and each study's."""
+    known = yaml.safe_load(REGISTER.read_text(encoding="utf-8"))
+    by_claim = findings(results_dir)
+    return {
+        claim: {
+            "text": body["text"],
+            "scenario": body["scenario"],
+            "verdict": overall(by_claim.get(claim, [])),
+            "studies": [
+                {
+                    "record": f.folder,
+                    "study": f.study,
+                    "datasets": list(f.datasets),
+                    "status": f.status,
+                    "as_stated": f.verdict,
+                    "estimate": f.estimate,
+                    "n": f.n,
+                    "boundaries": [{"verdict": verdict, "statement": text} for verdict, text in f.boundaries],
+                }
+                for f in by_claim.get(claim, [])
+            ],
+        }
+        for claim, body in known.items()
+    }

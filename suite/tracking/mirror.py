@@ -1,0 +1,223 @@
+"""Writes a finished study into MLflow: a run for the study and under it one per condition, or also per replicate.
+
+Safe to repeat: runs are found again by their tags, and rows with the same timestamps are stored once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suite.tracking.links import Links, TrackingUnavailable
+from suite.tracking.store import artifact_location, open_store, store_uri, ui_command
+from suite.tracking.view import TAG, view_state
+from suite.vocabulary import Condition, Study, Trace
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+
+BATCH = 1000
+#: Metrics whose 10th and 90th percentile over replicates are written beside the median, as .low and .high.
+BANDED = ("dead_fraction", "train_loss", "test_accuracy")
+
+
+def mirror(study: Study, record: Path, uri: str | None, runs: str, title: str, note: str) -> Links:
+    """Write the study and return where to look. ``title`` heads the study's run, ``note`` is its Markdown text.
+
+    Raises TrackingUnavailable, in one line, where the store cannot be opened or stops answering.
+    """
+    address = store_uri(uri)
+    client = open_store(address)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _Writer(client, study, record, address, title, note).write(runs)
+    except (MlflowException, OSError) as error:
+        raise TrackingUnavailable(f"{address}: {str(error).splitlines()[0]}") from error
+
+
+class _Writer:
+    def __init__(self, client: MlflowClient, study: Study, record: Path, uri: str, title: str, note: str) -> None:
+        self.client, self.study, self.record, self.uri, self.title, self.note = client, study, record, uri, title, note
+        self.finished = int(datetime.fromisoformat(study.provenance["finished"]).timestamp() * 1000)
+        self.started = int(datetime.fromisoformat(study.provenance["started"]).timestamp() * 1000)
+        # a study made again by other code has the same plan and other numbers: it is another set of runs
+        self.mark = hashlib.sha256((record / "replicates.parquet").read_bytes()).hexdigest()[:16]
+
+    def write(self, runs: str) -> Links:
+        plan = self.study.plan
+        experiment = self._experiment()
+        parent = self._run(experiment, self.title, {"level": "study"}, None)
+        self._study_run(parent, experiment)
+        children = []
+        for condition in plan.conditions:
+            trace = self.study.traces[condition.name]
+            tags = {"level": "condition", "condition": condition.name}
+            child = self._run(experiment, condition.name, tags, parent)
+            children.append(child)
+            self._params(child, _params_of(condition, plan.seed))
+            self._metrics(child, self._condition_rows(trace))
+            self._datasets(child, condition)
+            if runs == "replicates":
+                self._replicates(experiment, child, condition, trace)
+            self.client.set_terminated(child, "FINISHED", self.finished)
+        self.client.set_terminated(parent, "FINISHED", self.finished)
+        return self._links(experiment, parent, children)
+
+    def _experiment(self) -> str:
+        name = self.study.plan.scenario
+        found = self.client.get_experiment_by_name(name)
+        if found is not None and found.lifecycle_stage == "deleted":
+            self.client.restore_experiment(found.experiment_id)
+        identifier = str(found.experiment_id) if found else self.client.create_experiment(name, artifact_location(self.uri))
+        metrics = {key for trace in self.study.traces.values() for key in (*trace.curves, *trace.finals)}
+        metrics |= {"diverged", "replicate_steps_per_second"}
+        self.client.set_experiment_tag(
+            identifier, TAG + self.study.study_id, view_state(self.study.study_id, self.study.plan.factors, sorted(metrics))
+        )
+        self.client.set_experiment_tag(identifier, "mlflow.note.content", self.note)
+        # MLflow 3 opens experiments in its GenAI layout unless it is told what they are
+        self.client.set_experiment_tag(identifier, "mlflow.experimentKind", "custom_model_development")
+        return identifier
+
+    def _run(self, experiment: str, name: str, tags: Mapping[str, str], parent: str | None) -> str:
+        tags = {**tags, "study": self.study.study_id, "record": self.mark}
+        wanted = " and ".join(f"tags.`{key}` = '{_quoted(value)}'" for key, value in tags.items())
+        found = self.client.search_runs([experiment], wanted, max_results=1)
+        if found:
+            run = str(found[0].info.run_id)
+            self.client.set_tag(run, "mlflow.runName", name)
+            return run
+        more = {"mlflow.parentRunId": parent} if parent else {}
+        return str(self.client.create_run(experiment, self.started, {**tags, **more}, name).info.run_id)
+
+    def _study_run(self, run: str, experiment: str) -> None:
+        plan, outcome = self.study.plan, self.study.outcome
+        tags = {"status": outcome.status, "plan_sha256": str(self.study.provenance.get("plan_sha256", "")), "mlflow.note.content": self.note}
+        for verdict in outcome.verdicts:
+            tags[f"verdict.{verdict.hypothesis.name}"] = verdict.verdict
+        for claim in plan.claims:
+            stated = [v.verdict for v in outcome.verdicts if (v.hypothesis.claim, v.hypothesis.part, v.hypothesis.role) == (claim, "as_stated", "treatment")]
+            tags[f"claim.{claim}"] = (
+                "invalid" if outcome.status == "invalid"
+                else "refuted" if "refuted" in stated
+                else "supported" if stated and set(stated) == {"supported"}
+                else "inconclusive"
+            )
+        if plan.deviations:
+            tags["deviations"] = ", ".join(plan.deviations)
+        for key, value in tags.items():
+            self.client.set_tag(run, key, value)
+        self._params(run, {"seed": plan.seed, "replicates": plan.replicates, "device": plan.device, "data": ", ".join(plan.data)})
+        self.client.log_artifacts(run, str(self.record))
+
+    def _params(self, run: str, params: Mapping[str, Any]) -> None:
+        from mlflow.entities import Param
+
+        self.client.log_batch(run, params=[Param(key, str(value)[:6000]) for key, value in params.items()])
+
+    def _metrics(self, run: str, rows: Iterable[Metric]) -> None:
+        batch: list[Metric] = []
+        for row in rows:
+            batch.append(row)
+            if len(batch) == BATCH:
+                self.client.log_batch(run, metrics=batch)
+                batch = []
+        if batch:
+            self.client.log_batch(run, metrics=batch)
+
+    def _condition_rows(self, trace: Trace) -> Iterator[Metric]:
+        """Medians over replicates at every evaluation, bands for a few, then summaries and rates at the last step."""
+        for name, curve in trace.curves.items():
+            yield from self._series(name, trace.steps, _percentile(curve, 50))
+            if name in BANDED:
+                yield from self._series(f"{name}.low", trace.steps, _percentile(curve, 10))
+                yield from self._series(f"{name}.high", trace.steps, _percentile(curve, 90))
+        last = trace.steps[-1:]
+        for name, final in trace.finals.items():
+            if name not in trace.curves:
+                yield from self._series(name, last, _percentile(final[:, None], 50))
+        yield from self._series("diverged", last, np.array([float((trace.diverged_at >= 0).sum())]))
+        for name, value in trace.timings.items():
+            yield from self._series(name, last, np.array([value]))
+
+    def _series(self, name: str, steps: NDArray[np.int64], values: NDArray[np.float64]) -> Iterator[Metric]:
+        from mlflow.entities import Metric
+
+        for step, value in zip(steps.tolist(), values.tolist(), strict=True):
+            if math.isfinite(value):  # MLflow stores inf as a huge number and cannot draw NaN
+                yield Metric(name, value, self.finished, step)
+
+    def _replicates(self, experiment: str, parent: str, condition: Condition, trace: Trace) -> None:
+        for replicate in range(trace.count):
+            tags = {"level": "replicate", "condition": condition.name, "replicate": str(replicate)}
+            run = self._run(experiment, f"{condition.name} #{replicate}", tags, parent)
+            self._params(run, {**_params_of(condition, self.study.plan.seed), "condition": condition.name, "replicate": replicate})
+            curves = (self._series(name, trace.steps, curve[replicate]) for name, curve in trace.curves.items())
+            finals = (
+                self._series(name, trace.steps[-1:], final[replicate : replicate + 1])
+                for name, final in trace.finals.items()
+                if name not in trace.curves
+            )
+            self._metrics(run, (row for series in (*curves, *finals) for row in series))
+            self.client.set_terminated(run, "FINISHED", self.finished)
+
+    def _datasets(self, run: str, condition: Condition) -> None:
+        from mlflow.entities import Dataset, DatasetInput
+
+        name = str(condition.config["data"]["name"])
+        sums = next((sums for key, sums in self.study.plan.data.items() if key.split("[")[0] == name), {})
+        digest = hashlib.sha256(json.dumps(dict(sums), sort_keys=True).encode()).hexdigest()[:12]
+        dataset = Dataset(name, digest, "local", json.dumps({"name": name}), schema=None, profile=json.dumps(dict(sums)))
+        self.client.log_inputs(run, [DatasetInput(dataset, [])])
+
+    def _links(self, experiment: str, parent: str, children: list[str]) -> Links:
+        command, base = ui_command(self.uri)
+        runs = json.dumps(children, separators=(",", ":"))
+        return Links(
+            self.uri,
+            experiment,
+            parent,
+            command,
+            f"{base}/#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={self.study.study_id}",
+            f"{base}/#/compare-runs?runs={runs}&experiments=[%22{experiment}%22]".replace('"', "%22"),
+            f"{base}/#/experiments/{experiment}/runs/{parent}",
+        )
+
+
+def _percentile(values: NDArray[np.float64], q: float) -> NDArray[np.float64]:
+    """Over replicates, NaN left out; NaN where nothing is left."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.asarray(np.nanpercentile(values, q, axis=0), dtype=np.float64)
+
+
+def _params_of(condition: Condition, seed: int) -> dict[str, Any]:
+    """Factors first, so that the compare page begins with what differs; then the rest of the configuration."""
+    flat: dict[str, Any] = dict(condition.factors)
+
+    def walk(node: Mapping[str, Any], prefix: str) -> None:
+        for key, value in node.items():
+            if isinstance(value, Mapping):
+                walk(value, f"{prefix}{key}.")
+            else:
+                flat.setdefault(prefix + key, value)
+
+    walk(condition.config, "")
+    return {**flat, "seed": seed}
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")
