@@ -61,7 +61,9 @@ def _dispatch(arguments: list[str]) -> int:
     if arguments[0][:1].isalpha() and "=" not in arguments[0]:
         from suite.config.choices import nearest
 
-        raise RequestError(f"{arguments[0]}: there is no such command; the nearest is {nearest(arguments[0], ['list', 'report', 'sync'])!r}")
+        raise RequestError(
+            f"{arguments[0]}: there is no such command; the nearest is {nearest(arguments[0], ['list', 'report', 'sync'])!r}"
+        )
     return _study(arguments)
 
 
@@ -95,7 +97,7 @@ def _study(arguments: list[str]) -> int:
     from omegaconf.errors import OmegaConfBaseException
 
     from suite.config import hydra_plugin
-    from suite.config.catalogue import catalogue, syntax_error
+    from suite.config.catalogue import catalogue
     from suite.config.compose import check_overrides, compose_study, scenario_file
     from suite.config.paths import CONF
 

@@ -19,7 +19,8 @@ def same_level(a: Any, b: Any) -> bool:
 
 def select(conditions: Sequence[Condition], selection: Mapping[str, Level]) -> tuple[Condition, ...]:
     """The conditions that have every level named; the reserved key ``condition`` names one condition, or several in
-    a list. An empty selection is all of them."""
+    a list. An empty selection is all of them.
+    """
     return tuple(condition for condition in conditions if all(_holds(condition, *item) for item in selection.items()))
 
 

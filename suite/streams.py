@@ -18,7 +18,8 @@ VERSION = "deadzone-streams-1"
 
 def generator(seed: int, replicate: int, purpose: str) -> np.random.Generator:
     """A Philox generator (Salmon et al. 2011) whose 128-bit key is the head of
-    SHA-256("version/seed/replicate/purpose")."""
+    SHA-256("version/seed/replicate/purpose").
+    """
     digest = hashlib.sha256(f"{VERSION}/{seed}/{replicate}/{purpose}".encode()).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
 
@@ -41,9 +42,7 @@ class BatchOrder:
     its natural order. Any step may be asked for at any time; only the latest epoch is kept.
     """
 
-    def __init__(
-        self, seed: int, replicates: Sequence[int], examples: int, batch_size: int | None, purpose: str = "order"
-    ) -> None:
+    def __init__(self, seed: int, replicates: Sequence[int], examples: int, batch_size: int | None, purpose: str = "order") -> None:
         self.seed, self.replicates, self.examples, self.purpose = seed, replicates, examples, purpose
         self.batch_size = None if batch_size is None or batch_size >= examples else batch_size
         self._epoch = -1

@@ -36,6 +36,4 @@ def require(key: str, value: object, known: Iterable[str], where: str = "") -> N
     """Raises RequestError unless the value is one of the known names."""
     names = list(known)
     if value not in names:
-        raise RequestError(
-            f"{where}{key}={value}: not a choice; the nearest is {nearest(str(value), names)!r} (all: {', '.join(names)})"
-        )
+        raise RequestError(f"{where}{key}={value}: not a choice; the nearest is {nearest(str(value), names)!r} (all: {', '.join(names)})")

@@ -31,7 +31,8 @@ FREE_KEYS = ("seed", "replicates", "device", "executor", "tracking", "results_di
 @dataclass(frozen=True)
 class StudyRequest:
     """A composed request. ``deviations`` are the command line's changes to the registered design, verbatim; ``origin``
-    names the scenario file."""
+    names the scenario file.
+    """
 
     settings: Settings
     scenario: ScenarioSpec
@@ -43,11 +44,7 @@ class StudyRequest:
 
 def groups() -> dict[str, tuple[str, ...]]:
     """Hydra's groups and their choices, as they stand in conf/."""
-    return {
-        folder.name: tuple(sorted(path.stem for path in folder.glob("*.yaml")))
-        for folder in sorted(CONF.iterdir())
-        if folder.is_dir()
-    }
+    return {folder.name: tuple(sorted(path.stem for path in folder.glob("*.yaml"))) for folder in sorted(CONF.iterdir()) if folder.is_dir()}
 
 
 def known_keys() -> tuple[str, ...]:
@@ -155,7 +152,7 @@ def _design(spec: ScenarioSpec, origin: str) -> dict[str, Mapping[str, Level]]:
     if spec.conditions:
         return dict(spec.conditions)
     cells = itertools.product(*spec.factors.values())
-    design = {}
+    design: dict[str, Mapping[str, Level]] = {}
     for cell in cells:
         levels = dict(zip(spec.factors, cell, strict=True))
         design[",".join(f"{key}={_shown(value)}" for key, value in levels.items())] = levels
@@ -166,7 +163,9 @@ def _check_factors(factors: Sequence[str], origin: str) -> None:
     allowed = [key for key in known_keys() if key.split(".")[0] in NUMERIC_KEYS]
     for key in factors:
         if key not in allowed:
-            raise RequestError(f"{origin}: the design varies {key!r}, which is not a key that can be varied; the nearest is {nearest(key, allowed)!r}")
+            raise RequestError(
+                f"{origin}: the design varies {key!r}, which is not a key that can be varied; the nearest is {nearest(key, allowed)!r}"
+            )
 
 
 def _level(settings: Settings, key: str) -> Level:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
-from hydra._internal.sources_registry import SourcesRegistry
 
 from suite.config import schema
 from suite.config.paths import SCENARIOS
@@ -25,7 +25,7 @@ GROUP = "scenario"
 FOLDERS: list[Path] = [SCENARIOS]
 
 
-class ScenarioSource(FileConfigSource):
+class ScenarioSource(FileConfigSource):  # type: ignore[misc]  # Hydra is not typed here
     """Serves ``scenario/<name>`` from a folder of scenario files; a file without a package header is ``_global_``."""
 
     @staticmethod
@@ -68,7 +68,7 @@ class ScenarioSource(FileConfigSource):
         return sorted(path.stem for path in Path(self.path).glob("*.yaml"))
 
 
-class ScenarioSearchPath(SearchPathPlugin):
+class ScenarioSearchPath(SearchPathPlugin):  # type: ignore[misc]
     """Adds the scenario folders to Hydra's search path."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:

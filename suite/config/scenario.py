@@ -26,7 +26,8 @@ OPERATORS = (">", ">=", "<", "<=", "==", "!=")
 @dataclass(frozen=True)
 class ScenarioSpec:
     """A scenario as its author wrote it. Exactly one of ``factors`` (full factorial) and ``conditions`` (listed:
-    name -> overrides) is not empty. ``variants`` names overrides under which the study stays registered."""
+    name -> overrides) is not empty. ``variants`` names overrides under which the study stays registered.
+    """
 
     name: str
     title: str
@@ -78,8 +79,7 @@ def parse_scenario(node: Any, origin: str) -> ScenarioSpec:
         _mapping(overrides or {}, f"scenario.conditions.{name}", origin)
     claims = {str(key): str(text) for key, text in _mapping(node["claims"], "scenario.claims", origin).items()}
     hypotheses = tuple(
-        _hypothesis(str(name), body, claims, origin)
-        for name, body in _mapping(node["hypotheses"], "scenario.hypotheses", origin).items()
+        _hypothesis(str(name), body, claims, origin) for name, body in _mapping(node["hypotheses"], "scenario.hypotheses", origin).items()
     )
     for role in get_args(Role):
         if not any(hypothesis.role == role for hypothesis in hypotheses):

@@ -87,7 +87,8 @@ class Train:
 @dataclass
 class Probes:
     """What is measured. ``tier`` is economy, default or full; ``every`` the number of steps between evaluations;
-    ``extra`` names further probes; ``dormant_tau`` the threshold of the dormant fraction."""
+    ``extra`` names further probes; ``dormant_tau`` the threshold of the dormant fraction.
+    """
 
     tier: str = "default"
     every: int = 10

@@ -15,7 +15,8 @@ from torch import Tensor
 @dataclass(frozen=True)
 class Tensors:
     """The dataset on a device: normalised inputs [example, feature]; labels [example] (int64) or targets
-    [example, output]."""
+    [example, output].
+    """
 
     train_x: Tensor
     train_y: Tensor
@@ -32,7 +33,8 @@ def checksum(array: NDArray[np.generic]) -> str:
 @dataclass(frozen=True)
 class Dataset:
     """Raw arrays as they came: inputs [example, feature] in uint8 or float64, labels int64 [example] or float64 targets
-    [example, output]. Inputs are used as (raw / ``scale`` - ``mean``) / ``std``. ``classes`` is None for regression."""
+    [example, output]. Inputs are used as (raw / ``scale`` - ``mean``) / ``std``. ``classes`` is None for regression.
+    """
 
     name: str
     train_x: NDArray[np.generic]

@@ -23,7 +23,8 @@ TEST_EVERY = 5
 
 def load(config: Data, data_dir: Path) -> Dataset:
     """1,442 training and 355 test examples, 64 features in 0..16, ten classes. Split: within each class every fifth example is a
-    test example. Raises RequestError if the library ships other numbers than these records were made with."""
+    test example. Raises RequestError if the library ships other numbers than these records were made with.
+    """
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)
@@ -37,6 +38,4 @@ def load(config: Data, data_dir: Path) -> Dataset:
         rank[mine] = np.arange(len(mine))
     test = rank % TEST_EVERY == TEST_EVERY - 1
     pixels = images.astype(np.uint8)
-    return Dataset(
-        "digits", pixels[~test], labels[~test], pixels[test], labels[test], 10, (8, 8), scale=16.0, mean=MEAN, std=STD
-    )
+    return Dataset("digits", pixels[~test], labels[~test], pixels[test], labels[test], 10, (8, 8), scale=16.0, mean=MEAN, std=STD)

@@ -67,7 +67,8 @@ DOWNLOAD_TIMEOUT = 30.0
 
 def fashion_mnist(config: Data, data_dir: Path) -> Dataset:
     """60,000 training and 10,000 test images of clothing, 28 × 28 grey, ten classes. From ``<data_dir>/FashionMNIST/raw``,
-    else from Debian's package, else downloaded."""
+    else from Debian's package, else downloaded.
+    """
     raw = data_dir / "FashionMNIST" / "raw"
     if not all((raw / part).is_file() for part in PARTS):
         if all((DEBIAN_FASHION / f"{part}.gz").is_file() for part in PARTS):
@@ -80,19 +81,19 @@ def fashion_mnist(config: Data, data_dir: Path) -> Dataset:
 
 def mnist(config: Data, data_dir: Path) -> Dataset:
     """60,000 training and 10,000 test handwritten digits, 28 × 28 grey, ten classes. Read from the packed files in
-    ``<data_dir>/MNIST/raw``, which torchvision leaves there and whose checksums it states."""
+    ``<data_dir>/MNIST/raw``, which torchvision leaves there and whose checksums it states.
+    """
     raw = data_dir / "MNIST" / "raw"
     if not all((raw / f"{part}.gz").is_file() for part in PARTS):
         _download("MNIST", data_dir, raw, "")
-    contents = [
-        gzip.decompress(_checked((raw / f"{part}.gz").read_bytes(), MNIST_GZ_MD5[part], raw / f"{part}.gz")) for part in PARTS
-    ]
+    contents = [gzip.decompress(_checked((raw / f"{part}.gz").read_bytes(), MNIST_GZ_MD5[part], raw / f"{part}.gz")) for part in PARTS]
     return _grey("mnist", contents, mean=0.1307, std=0.3081)
 
 
 def cifar10(config: Data, data_dir: Path) -> Dataset:
     """50,000 training and 10,000 test colour images, 32 × 32 × 3, ten classes; features in torchvision's (row, column, colour)
-    order. The files are pickles: they are read, by torchvision, only after their bytes proved to be the known ones."""
+    order. The files are pickles: they are read, by torchvision, only after their bytes proved to be the known ones.
+    """
     folder = data_dir / "cifar-10-batches-py"
     if not all((folder / name).is_file() for name in CIFAR_MD5):
         _download("CIFAR10", data_dir, folder, "")
@@ -154,7 +155,8 @@ def _unpack_debian(raw: Path) -> None:
 
 def _idx(content: bytes) -> NDArray[np.uint8]:
     """The IDX format of LeCun: two zero bytes, type 8 (unsigned byte), the number of dimensions, each as a big-endian
-    32-bit size, then the bytes."""
+    32-bit size, then the bytes.
+    """
     zeros, kind, dimensions = struct.unpack(">HBB", content[:4])
     if zeros != 0 or kind != 8:
         raise ValueError("not an IDX file of unsigned bytes")

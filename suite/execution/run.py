@@ -24,9 +24,7 @@ from suite.vocabulary import Block, Trace
 Report = Callable[[Block, int, float | None], None]
 
 
-def execute(
-    blocks: Sequence[Block], executor: Executor, data_dir: str, report: Report
-) -> Iterator[tuple[Block, Trace]]:
+def execute(blocks: Sequence[Block], executor: Executor, data_dir: str, report: Report) -> Iterator[tuple[Block, Trace]]:
     """Yield each block's trace as it is finished. ``serial`` keeps the order given; ``local`` does not."""
     torch.set_num_threads(1)
     if executor.name == "local" and len(blocks) > 1:
@@ -54,9 +52,7 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _in_workers(
-    blocks: Sequence[Block], executor: Executor, data_dir: str, report: Report
-) -> Iterator[tuple[Block, Trace]]:
+def _in_workers(blocks: Sequence[Block], executor: Executor, data_dir: str, report: Report) -> Iterator[tuple[Block, Trace]]:
     workers = min(executor.workers or os.cpu_count() or 1, len(blocks))
     # spawn: a forked child of a process that holds OpenMP or CUDA state may hang
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_one_thread)

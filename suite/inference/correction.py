@@ -10,7 +10,8 @@ SMALLEST_ALPHA = 1e-6
 
 def decisive_alpha(decisive: Callable[[float], bool]) -> float:
     """The smallest alpha at which the interval of level 1 - alpha still leads to a decision, by bisection on
-    log alpha; 1 where no level does. Requires nested intervals."""
+    log alpha; 1 where no level does. Requires nested intervals.
+    """
     if not decisive(0.999):
         return 1.0
     if decisive(SMALLEST_ALPHA):
@@ -24,7 +25,8 @@ def decisive_alpha(decisive: Callable[[float], bool]) -> float:
 
 def holm_levels(p: Sequence[float], alpha: float) -> list[float]:
     """The share of alpha each hypothesis is decided at (Holm 1979): in order of p the k-th of m gets
-    alpha/(m - k + 1); from the first that fails on, all get that same share."""
+    alpha/(m - k + 1); from the first that fails on, all get that same share.
+    """
     order = sorted(range(len(p)), key=lambda index: p[index])
     levels = [0.0] * len(p)
     share = 0.0

@@ -26,7 +26,8 @@ Bounds = Callable[[str], tuple[float, float] | None]
 
 def share_bounds(metric: str) -> tuple[float, float] | None:
     """[0, 1] for metrics that are shares by their name (…fraction, …accuracy, …share, …agreement, deaths, revivals),
-    None for all others."""
+    None for all others.
+    """
     family = metric.split(".")[0]
     words = ("fraction", "accuracy", "share", "agreement", "deaths", "revivals", "dead_at_start")
     return (0.0, 1.0) if any(word in family for word in words) else None
@@ -49,8 +50,7 @@ def decide(
     p = [decisive_alpha(lambda a, item=item: item.decision(a) != "inconclusive") for item in inferred]  # type: ignore[misc]
     levels = dict(zip((item.hypothesis.name for item in inferred), holm_levels(p, 1 - confidence), strict=True))
     verdicts = tuple(
-        item.verdict(levels[item.hypothesis.name]) if item.interval is not None else item.settled_verdict()
-        for item in prepared
+        item.verdict(levels[item.hypothesis.name]) if item.interval is not None else item.settled_verdict() for item in prepared
     )
     failed = tuple(v.hypothesis.name for v in verdicts if v.hypothesis.role != "treatment" and v.verdict != "supported")
     return Outcome("invalid" if failed else "valid", verdicts, failed)
@@ -78,9 +78,7 @@ class _Prepared:
         assert self.interval is not None
         low, high = self.interval.interval(alpha)
         note = "; ".join(text for text in (self.blocked, self.interval.method) if text)
-        return Verdict(
-            self.hypothesis, self.decision(alpha), self.interval.estimate, low, high, 1 - alpha, self.n, self.diverged, note
-        )
+        return Verdict(self.hypothesis, self.decision(alpha), self.interval.estimate, low, high, 1 - alpha, self.n, self.diverged, note)
 
     def settled_verdict(self) -> Verdict:
         assert self.settled is not None
@@ -116,7 +114,9 @@ def _prepare(
     if hypothesis.test == "mean" and hypothesis.diverged == "failure":
         raise RequestError(f"{hypothesis.name}: a diverged replicate has no mean; diverged is forbid or exclude here")
     keep = np.ones(total, dtype=bool) if hypothesis.diverged == "failure" else ~lost
-    blocked = f"{diverged} of {total} replicates diverged, which this hypothesis forbids" if diverged and hypothesis.diverged == "forbid" else ""
+    blocked = (
+        f"{diverged} of {total} replicates diverged, which this hypothesis forbids" if diverged and hypothesis.diverged == "forbid" else ""
+    )
     n = int(keep.sum())
     if n < (2 if hypothesis.test == "mean" else 1):
         estimate = math.nan
@@ -124,16 +124,19 @@ def _prepare(
             estimate = float(np.nanmean(first.values[:, keep]) - (0.0 if second is None else np.nanmean(second.values[:, keep])))
         note = blocked or f"{n} replicate{'' if n == 1 else 's'} cannot support an interval"
         return _Prepared(
-            hypothesis, n, diverged, settled=Verdict(hypothesis, "inconclusive", estimate, math.nan, math.nan, confidence, n, diverged, note)
+            hypothesis,
+            n,
+            diverged,
+            settled=Verdict(hypothesis, "inconclusive", estimate, math.nan, math.nan, confidence, n, diverged, note),
         )
     interval: Interval
     if hypothesis.test == "proportion":
         assert hypothesis.event is not None
-        held = first.held(hypothesis.event).all(axis=0)[keep]
+        held = first.throughout(hypothesis.event)[keep]
         if second is None:
             interval = Share(held)
         else:
-            interval = ShareDifference(held, second.held(hypothesis.event).all(axis=0)[keep])
+            interval = ShareDifference(held, second.throughout(hypothesis.event)[keep])
     else:
         values = first.values[:, keep].mean(axis=0)
         limits = bounds(hypothesis.metric)
@@ -146,14 +149,15 @@ def _prepare(
 
 def _exact(hypothesis: Hypothesis, found: Sample, confidence: float, diverged: int) -> Verdict:
     """Every replicate of every condition, or the first counterexample. The interval, at the scenario's confidence and for
-    information only, is that of the share of replicates in which the event holds throughout."""
+    information only, is that of the share of replicates in which the event holds throughout.
+    """
     assert hypothesis.event is not None
     held = found.held(hypothesis.event)
     counted = np.ones_like(held) if hypothesis.diverged == "failure" else ~found.diverged
     against = np.argwhere(counted & ~held)
-    usable = counted.all(axis=0) if hypothesis.diverged != "failure" else np.ones(held.shape[1], dtype=bool)
+    usable = np.asarray(counted.all(axis=0)) if hypothesis.diverged != "failure" else np.ones(held.shape[1], dtype=bool)
     n = int(usable.sum())
-    count = int(held.all(axis=0)[usable].sum())
+    count = int(found.throughout(hypothesis.event)[usable].sum())
     low, high = clopper_pearson(count, n, 1 - confidence) if n else (math.nan, math.nan)
     decision: Decision
     if len(against):

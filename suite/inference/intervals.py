@@ -13,7 +13,6 @@ from typing import Any, Protocol
 import numpy as np
 import scipy.stats
 from numpy.typing import NDArray
-from statsmodels.stats.proportion import proportion_confint
 
 RESAMPLES = 9999
 #: A sample with fewer values than this apart from its most common one is nearly degenerate: resampling it says too little.
@@ -34,8 +33,8 @@ class Interval(Protocol):
 @lru_cache(maxsize=4096)
 def clopper_pearson(count: int, total: int, alpha: float) -> tuple[float, float]:
     """Exact interval of a proportion: coverage is at least 1 - alpha whatever the truth (Clopper & Pearson 1934)."""
-    low, high = proportion_confint(count, total, alpha=alpha, method="beta")
-    return (0.0 if count == 0 else float(low)), (1.0 if count == total else float(high))
+    found = scipy.stats.binomtest(count, total).proportion_ci(1 - alpha, method="exact")
+    return float(found.low), float(found.high)
 
 
 class Share:
@@ -54,7 +53,8 @@ class Share:
 
 class ShareDifference:
     """A difference of two paired proportions, p(only first) - p(only second). Each discordant share gets a Clopper–Pearson
-    interval at alpha/2, so that by Bonferroni both hold together with confidence at least 1 - alpha."""
+    interval at alpha/2, so that by Bonferroni both hold together with confidence at least 1 - alpha.
+    """
 
     method = "paired Clopper–Pearson"
 
@@ -92,7 +92,9 @@ class Mean:
         self._resampled: Any = None if self.constant else self._bootstrap(0.05, seed, RESAMPLES)
         self.method = "BCa bootstrap and t"
         if self.nearly_constant:
-            self.method = "exact bound, nearly identical values" if not self.constant or bounds else "identical values, no spread to judge by"
+            self.method = (
+                "exact bound, nearly identical values" if not self.constant or bounds else "identical values, no spread to judge by"
+            )
 
     def _bootstrap(self, alpha: float, seed: int, resamples: int) -> Any:
         with warnings.catch_warnings():

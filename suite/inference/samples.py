@@ -31,12 +31,16 @@ class Sample:
 
     def any_diverged(self) -> NDArray[np.bool_]:
         """[replicate] whether it diverged in any of the conditions."""
-        return self.diverged.any(axis=0)
+        return np.asarray(self.diverged.any(axis=0), dtype=np.bool_)
 
     def held(self, event: Event) -> NDArray[np.bool_]:
         """[condition, replicate] whether the event holds; a diverged replicate never holds."""
         with np.errstate(invalid="ignore"):
             return np.asarray(_COMPARE[event.op](self.values, event.value), dtype=np.bool_) & ~self.diverged
+
+    def throughout(self, event: Event) -> NDArray[np.bool_]:
+        """[replicate] whether the event holds in every condition."""
+        return np.asarray(self.held(event).all(axis=0), dtype=np.bool_)
 
 
 def sample(

@@ -14,9 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 #: (pre-activation, slope) -> activation. ``slope`` is the fixed negative slope or PReLU's learned one.
-Activation: TypeAlias = Callable[
-    [Float[Tensor, "replicate batch unit"], "float | Tensor"], Float[Tensor, "replicate batch unit"]
-]
+Activation: TypeAlias = Callable[[Float[Tensor, "replicate batch unit"], "float | Tensor"], Float[Tensor, "replicate batch unit"]]
 
 
 def _relu(pre: Tensor, slope: float | Tensor) -> Tensor:
@@ -25,7 +23,7 @@ def _relu(pre: Tensor, slope: float | Tensor) -> Tensor:
 
 
 def _leaky_relu(pre: Tensor, slope: float | Tensor) -> Tensor:
-    """x above zero, slope · x below."""
+    """X above zero, slope · x below."""
     return F.leaky_relu(pre, float(slope))
 
 
@@ -40,17 +38,17 @@ def _tanh(pre: Tensor, slope: float | Tensor) -> Tensor:
 
 
 def _elu(pre: Tensor, slope: float | Tensor) -> Tensor:
-    """x above zero, e^x - 1 below (Clevert et al. 2016, α = 1)."""
+    """X above zero, e^x - 1 below (Clevert et al. 2016, α = 1)."""
     return F.elu(pre)
 
 
 def _gelu(pre: Tensor, slope: float | Tensor) -> Tensor:
-    """x Φ(x), the exact form (Hendrycks & Gimpel 2016)."""
+    """X Φ(x), the exact form (Hendrycks & Gimpel 2016)."""
     return F.gelu(pre)
 
 
 def _silu(pre: Tensor, slope: float | Tensor) -> Tensor:
-    """x · sigmoid(x)."""
+    """X · sigmoid(x)."""
     return F.silu(pre)
 
 

@@ -49,10 +49,7 @@ def initial_parameters(
     for name, shape in net.parameter_shapes().items():
         if name not in parameters:
             parameters[name] = np.full((count, *shape), constants[name.split(".")[1]])
-    buffers = {
-        name: np.full((count, *shape), 1.0 if name.endswith("var") else 0.0)
-        for name, shape in net.buffer_shapes().items()
-    }
+    buffers = {name: np.full((count, *shape), 1.0 if name.endswith("var") else 0.0) for name, shape in net.buffer_shapes().items()}
 
     def stacked(arrays: dict[str, NDArray[np.float64]]) -> dict[str, torch.Tensor]:
         return {name: torch.from_numpy(array).to(device=device, dtype=dtype) for name, array in arrays.items()}

@@ -28,7 +28,8 @@ GROUPS = ("hidden_weight", "hidden_bias", "output_weight", "output_bias", "norm"
 class Forward:
     """One pass. ``pre`` and ``post`` hold, per hidden layer, the activation's input and output
     [replicate, batch, unit]; ``buffers`` the running statistics after the pass; ``variance`` the batch variance per
-    normalised layer (training mode only)."""
+    normalised layer (training mode only).
+    """
 
     output: Float[Tensor, "replicate batch output"]
     pre: tuple[Tensor, ...]
@@ -53,9 +54,7 @@ class Mlp:
     def of(model: Model, inputs: int, outputs: int) -> Mlp:
         """The network a model configuration describes for data of these sizes."""
         hidden = model.hidden if model.width is None or model.depth is None else [model.width] * model.depth
-        return Mlp(
-            inputs, tuple(hidden), outputs, model.activation, model.negative_slope, model.norm, model.norm_position
-        )
+        return Mlp(inputs, tuple(hidden), outputs, model.activation, model.negative_slope, model.norm, model.norm_position)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -66,9 +65,7 @@ class Mlp:
     def linears(self) -> tuple[tuple[str, int, int], ...]:
         """(name, inputs, outputs) of every linear map, the output layer last."""
         sizes = (self.inputs, *self.hidden, self.outputs)
-        return tuple(
-            (name, sizes[k], sizes[k + 1]) for k, name in enumerate((*self.layers, "output"))
-        )
+        return tuple((name, sizes[k], sizes[k + 1]) for k, name in enumerate((*self.layers, "output")))
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every parameter of one replicate."""
@@ -96,7 +93,7 @@ class Mlp:
     def linear(
         self, parameters: Mapping[str, Tensor], name: str, values: Float[Tensor, "replicate batch in"]
     ) -> Float[Tensor, "replicate batch out"]:
-        """values · W + b, all replicates at once."""
+        """Values · W + b, all replicates at once."""
         return torch.baddbmm(parameters[f"{name}.bias"][:, None, :], values, parameters[f"{name}.weight"])
 
     def forward(
@@ -108,7 +105,9 @@ class Mlp:
     ) -> Forward:
         """Run the network. In training mode BatchNorm uses the batch and updates the running statistics."""
         new_buffers = dict(buffers)
-        pres, posts, variances = [], [], []
+        pres: list[Tensor] = []
+        posts: list[Tensor] = []
+        variances: list[Tensor] = []
         values = inputs
         for layer in self.layers:
             values = self.linear(parameters, layer, values)

@@ -30,9 +30,7 @@ def batch_statistics(
     return mean, var
 
 
-def updated_running(
-    running: Float[Tensor, "replicate unit"], batch: Float[Tensor, "replicate unit"]
-) -> Float[Tensor, "replicate unit"]:
+def updated_running(running: Float[Tensor, "replicate unit"], batch: Float[Tensor, "replicate unit"]) -> Float[Tensor, "replicate unit"]:
     """The exponential running statistic of torch.nn.BatchNorm1d, momentum 0.1."""
     return running.lerp(batch, RUNNING_MOMENTUM)
 

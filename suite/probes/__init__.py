@@ -1,2 +1,3 @@
 """What is measured, one family of metrics per file. Probes read tensors they are given; they draw no random
-number and change no weight."""
+number and change no weight.
+"""

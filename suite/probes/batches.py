@@ -12,10 +12,13 @@ from suite.probes.views import Evaluation, Layout, Quiet, StepView
 
 class BatchDead(Quiet):
     """``batch_dead_fraction``: share of hidden units at or below zero on the whole of the latest mini-batch; at the end
-    also ``batch_dead_fraction_max`` and ``_min`` over every mini-batch of the run."""
+    also ``batch_dead_fraction_max`` and ``_min`` over every mini-batch of the run.
+    """
 
     def __init__(self, layout: Layout) -> None:
         self.latest: Tensor | None = None
+        self.high: Tensor
+        self.low: Tensor
 
     def columns(self) -> tuple[str, ...]:
         """The latest batch's share."""
@@ -48,7 +51,8 @@ class BatchNormBound(Quiet):
     [1/√(n-1), √(n-1)], so a unit behind BatchNorm is alive on the batch for certain if β/γ > -1/√(n-1) and dead for certain if
     β/γ < -√(n-1). Summaries: ``bound_alive_share`` and ``bound_dead_share`` (how many unit-steps each bound decides),
     ``bound_alive_broken`` and ``bound_dead_broken`` (unit-steps, a count, that contradict it). Unit-steps whose batch variance is under
-    1e-3, where BatchNorm's ε matters, are left out and counted in ``bound_skipped_share``."""
+    1e-3, where BatchNorm's ε matters, are left out and counted in ``bound_skipped_share``.
+    """
 
     MIN_VARIANCE = 1e-3
 
@@ -98,8 +102,4 @@ class BatchNormBound(Quiet):
         if not self.totals:
             return {}
         total = self.totals["units"]
-        return {
-            name: count if name.endswith("broken") else count / total
-            for name, count in self.totals.items()
-            if name != "units"
-        }
+        return {name: count if name.endswith("broken") else count / total for name, count in self.totals.items() if name != "units"}

@@ -10,7 +10,8 @@ from suite.probes.views import Evaluation, Layout, Quiet
 class Fit(Quiet):
     """``train_loss``, ``test_loss`` (units of the loss), ``train_accuracy``, ``test_accuracy`` (shares, classification
     only) and ``excess_loss`` = train_loss - loss of the best constant predictor (the class prior's entropy for
-    cross-entropy, the target variance for squared error): zero or more means nothing about the inputs was learned."""
+    cross-entropy, the target variance for squared error): zero or more means nothing about the inputs was learned.
+    """
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout

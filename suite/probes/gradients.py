@@ -15,7 +15,8 @@ def _grouped(gradients: dict[str, Tensor], members: tuple[str, ...]) -> Tensor:
 
 class Gradients(Quiet):
     """Of the latest mini-batch: ``grad_norm.<group>`` (L2) and ``grad_zero_fraction.<group>`` (share of elements exactly 0);
-    over every mini-batch so far: ``grad_max_abs.<group>``, which is 0 only if no step had a non-zero gradient."""
+    over every mini-batch so far: ``grad_max_abs.<group>``, which is 0 only if no step had a non-zero gradient.
+    """
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
@@ -24,11 +25,7 @@ class Gradients(Quiet):
 
     def columns(self) -> tuple[str, ...]:
         """Three metrics for each group."""
-        return tuple(
-            f"{metric}.{group}"
-            for metric in ("grad_norm", "grad_zero_fraction", "grad_max_abs")
-            for group in self.layout.groups
-        )
+        return tuple(f"{metric}.{group}" for metric in ("grad_norm", "grad_zero_fraction", "grad_max_abs") for group in self.layout.groups)
 
     def after_step(self, view: StepView) -> None:
         """Keeps a running maximum per group; the rest is worked out only when an evaluation asks."""
@@ -52,7 +49,8 @@ class Gradients(Quiet):
 
 class FullGradients(Quiet):
     """``full_grad_max_abs.<group>``: largest absolute element of the gradient over the whole training set, in training mode,
-    the maximum over the evaluations so far."""
+    the maximum over the evaluations so far.
+    """
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout

@@ -10,7 +10,8 @@ from suite.probes.views import Evaluation, Layout, Quiet
 
 class Movement(Quiet):
     """``moved_fraction.<group>``: share of elements that differ from the start by any bit of their value;
-    ``moved_norm.<group>``: L2 distance from the start."""
+    ``moved_norm.<group>``: L2 distance from the start.
+    """
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout

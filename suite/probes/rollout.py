@@ -19,10 +19,11 @@ from suite.probes.views import Evaluation, Layout, Quiet
 
 def coasting_factor(optimizer: Optimizer, steps: float) -> float:
     """Distance coasted in ``steps`` steps per unit of (lr · velocity), the gradient being zero: heavy ball
-    μ(1-μ^T)/(1-μ), Nesterov μ²(1-μ^T)/(1-μ). ``steps`` may be infinite."""
+    μ(1-μ^T)/(1-μ), Nesterov μ²(1-μ^T)/(1-μ). ``steps`` may be infinite.
+    """
     mu = optimizer.momentum
     first = mu * mu if optimizer.nesterov else mu
-    return first * (1 - mu**steps) / (1 - mu)
+    return float(first * (1 - mu**steps) / (1 - mu))
 
 
 class Path:
@@ -62,12 +63,14 @@ class Rollout(Quiet):
     ``predicted_revival_step``: mean step of the first evaluation alive, over the units that revived (NaN where none did);
     ``coast_distance``: L2 distance from the start of the weights and biases of the units that stayed dead, ``coast_predicted``
     the same by the closed form (SGD without decay) or by the recursion, and ``coast_ratio`` their quotient (NaN where
-    nothing was to coast)."""
+    nothing was to coast).
+    """
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.paths: dict[str, Path] | None = None
         self.marks: list[int] = []
+        self.taken_at_start = 0
 
     def columns(self) -> tuple[str, ...]:
         """No curves."""
@@ -124,7 +127,8 @@ class Rollout(Quiet):
 
     def _largest(self, inputs: Tensor) -> Tensor:
         """[replicate, unit] the predicted largest pre-activation over the training set, one replicate at a time
-        because the whole set in float64 is the largest thing held here."""
+        because the whole set in float64 is the largest thing held here.
+        """
         assert self.paths is not None
         weight, bias = self.paths["layer1.weight"].value, self.paths["layer1.bias"].value
         wide = inputs.double()

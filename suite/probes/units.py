@@ -37,7 +37,8 @@ class Dead(Quiet):
     statistics), ``deaths`` and ``revivals`` since the previous evaluation (shares of all units), and at the end
     ``dead_at_start``, ``revived_fraction`` (of units dead at the start, the share found alive at any later evaluation; 0 where
     none was dead), ``died_fraction`` (of units alive at the start, the share found dead at any later evaluation; 0 where none
-    was alive) and ``recovered_fraction`` (of units alive at the start and found dead later, the share alive at the end; 0 where none died)."""
+    was alive) and ``recovered_fraction`` (of units alive at the start and found dead later, the share alive at the end; 0 where none died).
+    """
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
@@ -96,10 +97,7 @@ class Dormant(Quiet):
 
     def evaluate(self, view: Evaluation) -> dict[str, Tensor]:
         """A layer whose every activation is zero is dormant as a whole."""
-        flags = [
-            layer.mean_abs_post <= self.layout.dormant_tau * layer.mean_abs_post.mean(dim=1, keepdim=True)
-            for layer in view.units
-        ]
+        flags = [layer.mean_abs_post <= self.layout.dormant_tau * layer.mean_abs_post.mean(dim=1, keepdim=True) for layer in view.units]
         values = {"dormant_fraction": _share(torch.cat(flags, dim=1))}
         for layer, flag in zip(self.layout.layers, flags, strict=True):
             values[f"dormant_fraction.{layer}"] = _share(flag)

@@ -18,7 +18,8 @@ from suite.config.schema import Optimizer, Start
 @dataclass(frozen=True)
 class Layout:
     """The static facts of the block: hidden layers and their widths, parameter groups and their members,
-    the task (classification or regression) and the configuration a prediction needs."""
+    the task (classification or regression) and the configuration a prediction needs.
+    """
 
     layers: tuple[str, ...]
     widths: tuple[int, ...]
@@ -36,7 +37,8 @@ class Layout:
 @dataclass(frozen=True)
 class UnitStatistics:
     """One hidden layer over the whole training set: the largest pre-activation of each unit and its mean
-    absolute activation."""
+    absolute activation.
+    """
 
     max_pre: Float[Tensor, "replicate unit"]
     mean_abs_post: Float[Tensor, "replicate unit"]
@@ -68,7 +70,8 @@ class Evaluation:
 @dataclass(frozen=True)
 class StepView:
     """One training step, from what was at hand: its gradients, the batch's pre-activations, the batch variance of each
-    normalised layer, and the parameters the gradients were taken at."""
+    normalised layer, and the parameters the gradients were taken at.
+    """
 
     step: int
     gradients: Mapping[str, Tensor]

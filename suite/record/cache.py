@@ -38,7 +38,8 @@ def code_fingerprint() -> str:
 
 def block_key(block: Block, data: Mapping[str, str], code: str, torch_version: str) -> str:
     """SHA-256 over configuration (precision included), replicates, seed, device type, data, code and torch version.
-    The condition's name is not part of it."""
+    The condition's name is not part of it.
+    """
     parts = {
         "config": block.condition.config,
         "first": block.first,
@@ -65,7 +66,9 @@ def store(results_dir: Path, key: str, trace: Trace) -> None:
     np.savez(
         buffer,
         allow_pickle=False,
-        **{"head": np.frombuffer(head.encode(), dtype=np.uint8), "steps": trace.steps, "diverged_at": trace.diverged_at},
+        head=np.frombuffer(head.encode(), dtype=np.uint8),
+        steps=trace.steps,
+        diverged_at=trace.diverged_at,
         **arrays,
     )
     content = buffer.getvalue()

@@ -38,7 +38,10 @@ def citation_cff(study: Study) -> str:
         f"version: {study.study_id}\n"
         f"date-released: {finished}\n"
         "license: BSD-3-Clause\n"
-        f"identifiers:\n  - type: other\n    value: sha256:{study.provenance.get('plan_sha256', '')}\n    description: hash of the sealed plan\n"
+        "identifiers:\n"
+        "  - type: other\n"
+        f"    value: sha256:{study.provenance.get('plan_sha256', '')}\n"
+        "    description: hash of the sealed plan\n"
     )
 
 

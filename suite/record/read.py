@@ -24,7 +24,9 @@ def read_study(folder: Path) -> Study:
         name = "verdict.json"
         verdict = json.loads((folder / name).read_text(encoding="utf-8"))
         if verdict["plan_sha256"] != plan_sha256(plan):
-            raise RequestError(f"{folder}: verdict.json belongs to plan {verdict['plan_sha256'][:12]}, plan.json is {plan_sha256(plan)[:12]}")
+            raise RequestError(
+                f"{folder}: verdict.json belongs to plan {verdict['plan_sha256'][:12]}, plan.json is {plan_sha256(plan)[:12]}"
+            )
         outcome = Outcome(
             verdict["status"],
             tuple(_verdict(h, verdict["hypotheses"][h.name]) for h in plan.hypotheses),
@@ -45,7 +47,9 @@ def read_study(folder: Path) -> Study:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
         if isinstance(error, RequestError):
             raise
-        raise RequestError(f"{folder / name}: damaged or of another version ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})") from error
+        raise RequestError(
+            f"{folder / name}: damaged or of another version ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})"
+        ) from error
 
 
 def _verdict(hypothesis: Any, body: dict[str, Any]) -> Verdict:

@@ -30,7 +30,8 @@ def _union(traces: Mapping[str, Trace], kind: str) -> list[str]:
 
 def replicates_table(plan: Plan, traces: Mapping[str, Trace]) -> pa.Table:
     """One row per condition and replicate: ``condition``, ``replicate``, a column per factor, ``diverged``, ``diverged_at``
-    (null where it did not), and a column per final metric (null where undefined or not measured)."""
+    (null where it did not), and a column per final metric (null where undefined or not measured).
+    """
     rows = [(condition, replicate) for condition in plan.conditions for replicate in range(traces[condition.name].count)]
     columns: dict[str, Any] = {
         "condition": pa.array([condition.name for condition, _ in rows], pa.string()),
@@ -48,7 +49,8 @@ def replicates_table(plan: Plan, traces: Mapping[str, Trace]) -> pa.Table:
 
 def curves_table(plan: Plan, traces: Mapping[str, Trace]) -> pa.Table:
     """One row per condition, replicate and evaluation: ``condition``, ``replicate``, ``step``, a column per metric (null after
-    divergence and where not measured)."""
+    divergence and where not measured).
+    """
     names, replicates, steps = [], [], []
     for condition in plan.conditions:
         trace = traces[condition.name]
@@ -61,9 +63,7 @@ def curves_table(plan: Plan, traces: Mapping[str, Trace]) -> pa.Table:
         "step": pa.array(np.concatenate(steps), pa.int64()),
     }
     for metric in _union(traces, "curves"):
-        columns[metric] = _metric(
-            [_or_missing(traces[condition.name], "curves", metric).ravel() for condition in plan.conditions]
-        )
+        columns[metric] = _metric([_or_missing(traces[condition.name], "curves", metric).ravel() for condition in plan.conditions])
     return pa.table(columns)
 
 
@@ -85,9 +85,7 @@ def to_bytes(table: pa.Table) -> bytes:
     return buffer.getvalue()
 
 
-def traces_from(
-    plan: Plan, replicates: pa.Table, curves: pa.Table, timings: Mapping[str, Mapping[str, float]]
-) -> dict[str, Trace]:
+def traces_from(plan: Plan, replicates: pa.Table, curves: pa.Table, timings: Mapping[str, Mapping[str, float]]) -> dict[str, Trace]:
     """The traces back. A metric that is null throughout a condition comes back as NaN, as it was."""
     fixed = {"condition", "replicate", "step", "diverged", "diverged_at", *plan.factors}
     finals_of, curves_of = _by_condition(replicates), _by_condition(curves)

@@ -77,7 +77,8 @@ def _estimate(h: Mapping[str, Any]) -> str:
 
 def overall(found: list[Finding]) -> str:
     """One verdict over the datasets: theirs where they agree, 'depends on the data' where valid studies do not. Invalid and
-    exploratory studies have no say while a valid one exists."""
+    exploratory studies have no say while a valid one exists.
+    """
     valid = [f.verdict for f in found if f.status == "valid"]
     if not valid:
         return "invalid" if any(f.status == "invalid" for f in found) else "exploratory only" if found else "not yet tested"

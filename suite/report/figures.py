@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -23,7 +24,7 @@ LABELS = {
     "test_accuracy": "test accuracy (share correct)",
 }
 PER_PANEL = 4
-STYLE = {
+STYLE: Any = {
     "font.size": 9.0,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -43,7 +44,8 @@ def rendered(figure: Figure, kind: str) -> bytes:
 
 def curve_figure(study: Study, metric: str) -> Figure:
     """Median over replicates, with the band from the 10th to the 90th percentile, per condition; four conditions to a panel so that
-    every line can be followed."""
+    every line can be followed.
+    """
     traces = [trace for trace in study.traces.values() if metric in trace.curves and np.isfinite(trace.curves[metric]).any()]
     panels = [traces[first : first + PER_PANEL] for first in range(0, len(traces), PER_PANEL)] or [[]]
     columns = min(len(panels), 2)
@@ -77,7 +79,8 @@ def _draw(axis: Axes, trace: Trace, metric: str, colour: str) -> None:
 
 def verdict_figure(study: Study) -> Figure:
     """Every hypothesis with its interval against its threshold, controls first. Each row has its own scale: the threshold
-    lies in the middle, and the row spans what is needed to show the interval."""
+    lies in the middle, and the row spans what is needed to show the interval.
+    """
     verdicts = in_order(study.outcome.verdicts)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(8.6, 0.36 * len(verdicts) + 0.9), layout="constrained")

@@ -97,8 +97,17 @@ def _facts(study: Study) -> dict[str, Any]:
         "finals": _finals(study),
         "design": ", ".join(plan.factors),
         "provenance": study.provenance,
-        "command": f"python -m suite +scenario={plan.scenario} replicates={plan.replicates} seed={plan.seed} {' '.join(plan.deviations)}".strip(),
+        "command": _command(study),
     }
+
+
+def _command(study: Study) -> str:
+    """The line that repeats the study; a dataset that all conditions share is named in it."""
+    plan = study.plan
+    data = {condition.config["data"]["name"] for condition in plan.conditions}
+    words_ = ["python -m suite", f"+scenario={plan.scenario}", f"replicates={plan.replicates}", f"seed={plan.seed}"]
+    words_ += [f"data={name}" for name in data if len(data) == 1 and "data" not in plan.factors]
+    return " ".join([*words_, *(text for text in plan.deviations if not text.startswith("data="))])
 
 
 def _finals(study: Study) -> dict[str, Any]:

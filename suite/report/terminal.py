@@ -9,7 +9,8 @@ from typing import Protocol
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress as Bars, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
@@ -20,6 +21,12 @@ WIDTH = 100
 STYLES = {"supported": "green", "refuted": "red", "inconclusive": "yellow"}
 #: Seconds between lines where the output is not a terminal.
 PLAIN_EVERY = 5.0
+
+
+def console(quiet: bool = False) -> Console:
+    """A console of the terminal's width, or of 100 columns where the output goes elsewhere."""
+    found = Console(quiet=quiet)
+    return found if found.is_terminal else Console(quiet=quiet, width=WIDTH)
 
 
 class LinksLike(Protocol):
@@ -43,7 +50,8 @@ class LinksLike(Protocol):
 
 class Progress:
     """Conditions and blocks done, replicate-steps per second, dead fraction so far, time left. One line every few
-    seconds where the output is not a terminal, nothing where it is quiet."""
+    seconds where the output is not a terminal, nothing where it is quiet.
+    """
 
     def __init__(self, total_replicate_steps: int, blocks: int, console: Console, quiet: bool) -> None:
         self.total, self.blocks, self.console, self.quiet = total_replicate_steps, blocks, console, quiet
@@ -109,7 +117,7 @@ class Progress:
 
 def print_verdicts(outcome: Outcome, plan: Plan, console: Console) -> None:
     """The verdict table, controls first, then one sentence per claim and the status."""
-    width = min(WIDTH, console.width) if console.is_terminal else WIDTH
+    width = min(WIDTH, console.width)
     table = Table(title=f"{plan.title} ({', '.join(plan.data)})", title_justify="left", box=box.SIMPLE, width=width, pad_edge=False)
     table.add_column("hypothesis", overflow="fold", ratio=1)
     table.add_column("rule", overflow="fold", max_width=22)

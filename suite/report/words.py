@@ -39,7 +39,10 @@ def rule(verdict: Verdict) -> str:
 def in_order(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """Controls first, then the claims as stated, then boundaries; the author's order within each."""
     rank = {"positive_control": 0, "negative_control": 1, "treatment": 2}
-    return sorted(verdicts, key=lambda v: (min(rank[v.hypothesis.role], 2) if v.hypothesis.role != "treatment" else 2, v.hypothesis.part != "as_stated"))
+    return sorted(
+        verdicts,
+        key=lambda v: (min(rank[v.hypothesis.role], 2) if v.hypothesis.role != "treatment" else 2, v.hypothesis.part != "as_stated"),
+    )
 
 
 def as_stated(verdicts: Sequence[Verdict]) -> str:

@@ -44,9 +44,7 @@ def block_seconds(block: Block, dataset: Dataset) -> float:
     return rest + step * (numeric.train.steps + prelude) + evaluation * full
 
 
-def show_dry_run(
-    plan: Plan, blocks: Sequence[Block], datasets: Mapping[str, Dataset], settings: Settings, console: Console
-) -> None:
+def show_dry_run(plan: Plan, blocks: Sequence[Block], datasets: Mapping[str, Dataset], settings: Settings, console: Console) -> None:
     """Print the table. One block of every condition is sampled for the estimate; nothing is written."""
     table = Table(title=f"{plan.scenario}: what would run", title_justify="left")
     for column in ("condition", "blocks", "replicates", "steps", "evaluations", "about"):

@@ -48,7 +48,8 @@ def data_key(numeric: Numeric) -> str:
 
 def make_plan(request: StudyRequest, datasets: Mapping[str, Dataset]) -> Plan:
     """The plan of a request. Raises RequestError where a hypothesis rests on something nobody measures, or where
-    the data and the configuration do not fit each other."""
+    the data and the configuration do not fit each other.
+    """
     spec, settings = request.scenario, request.settings
     for condition in request.conditions:
         _check_fit(condition, datasets[data_key(Numeric.of(condition.config))])

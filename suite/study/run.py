@@ -42,11 +42,13 @@ def run_study(request: StudyRequest) -> int:
     block; the same command goes on from there.
     """
     settings = request.settings
-    console = Console(quiet=settings.quiet)
+    console = terminal.console(settings.quiet)
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
     datasets = datasets_of(request.conditions, settings.data_dir)
     plan = make_plan(request, datasets)
+    if plan.device == "cuda":
+        # on the CPU every kernel used here is deterministic; there the switch only costs (it imports the compiler)
+        torch.use_deterministic_algorithms(True)
     blocks = blocks_of(plan, settings.executor.block_size)
     if settings.dry_run:
         show_dry_run(plan, blocks, datasets, settings, console)

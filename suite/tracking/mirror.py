@@ -105,15 +105,26 @@ class _Writer:
 
     def _study_run(self, run: str, experiment: str) -> None:
         plan, outcome = self.study.plan, self.study.outcome
-        tags = {"status": outcome.status, "plan_sha256": str(self.study.provenance.get("plan_sha256", "")), "mlflow.note.content": self.note}
+        tags = {
+            "status": outcome.status,
+            "plan_sha256": str(self.study.provenance.get("plan_sha256", "")),
+            "mlflow.note.content": self.note,
+        }
         for verdict in outcome.verdicts:
             tags[f"verdict.{verdict.hypothesis.name}"] = verdict.verdict
         for claim in plan.claims:
-            stated = [v.verdict for v in outcome.verdicts if (v.hypothesis.claim, v.hypothesis.part, v.hypothesis.role) == (claim, "as_stated", "treatment")]
+            stated = [
+                v.verdict
+                for v in outcome.verdicts
+                if (v.hypothesis.claim, v.hypothesis.part, v.hypothesis.role) == (claim, "as_stated", "treatment")
+            ]
             tags[f"claim.{claim}"] = (
-                "invalid" if outcome.status == "invalid"
-                else "refuted" if "refuted" in stated
-                else "supported" if stated and set(stated) == {"supported"}
+                "invalid"
+                if outcome.status == "invalid"
+                else "refuted"
+                if "refuted" in stated
+                else "supported"
+                if stated and set(stated) == {"supported"}
                 else "inconclusive"
             )
         if plan.deviations:

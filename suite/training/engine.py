@@ -143,7 +143,8 @@ def batch_of(data: Tensors, indices: np.ndarray[tuple[int, ...], np.dtype[np.int
 
 def backward(state: State, task: Task, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor], Forward]:
     """Mean loss of every replicate [replicate] and its gradient. Replicates share no term, so the gradient of the
-    sum of their losses is each one's own."""
+    sum of their losses is each one's own.
+    """
     inputs, targets = batch
     leaves = {name: value.detach().requires_grad_() for name, value in state.parameters.items()}
     forward = task.net.forward(leaves, state.buffers, inputs, training=True)
@@ -154,7 +155,8 @@ def backward(state: State, task: Task, batch: tuple[Tensor, Tensor]) -> tuple[Te
 
 def advance(state: State, losses: Tensor, gradients: Mapping[str, Tensor], forward: Forward, step: int) -> None:
     """Apply the update and note divergence: a replicate whose loss is not finite has ended at this step. What its
-    slice of the stack holds from then on touches no other replicate and is never reported."""
+    slice of the stack holds from then on touches no other replicate and is never reported.
+    """
     state.stepper.step(state.parameters, gradients)
     state.buffers = forward.buffers
     ended = ~torch.isfinite(losses) & (state.diverged_at < 0)
@@ -208,10 +210,7 @@ class _Observed:
         """Everything gathered, as float64 arrays on the CPU."""
         diverged = state.diverged_at >= 0
         missing = torch.full((self.count,), torch.nan, dtype=torch.float64, device=diverged.device)
-        curves = {
-            name: torch.stack([at.get(name, missing) for at in self.values], dim=1).cpu().numpy()
-            for name in self.columns
-        }
+        curves = {name: torch.stack([at.get(name, missing) for at in self.values], dim=1).cpu().numpy() for name in self.columns}
         finals = {name: curve[:, -1].copy() for name, curve in curves.items()}
         for probe in self.probes:
             summary = probe.finish()

@@ -50,17 +50,12 @@ def _fit(task: Task, forward: Forward, targets: Tensor) -> tuple[Tensor, Tensor]
 
 
 def _statistics(forward: Forward) -> list[UnitStatistics]:
-    return [
-        UnitStatistics(pre.amax(dim=1), post.abs().mean(dim=1))
-        for pre, post in zip(forward.pre, forward.post, strict=True)
-    ]
+    return [UnitStatistics(pre.amax(dim=1), post.abs().mean(dim=1)) for pre, post in zip(forward.pre, forward.post, strict=True)]
 
 
 def _joined(pieces: list[list[UnitStatistics]]) -> tuple[UnitStatistics, ...]:
     return tuple(
-        UnitStatistics(
-            torch.cat([layer.max_pre for layer in layers]), torch.cat([layer.mean_abs_post for layer in layers])
-        )
+        UnitStatistics(torch.cat([layer.max_pre for layer in layers]), torch.cat([layer.mean_abs_post for layer in layers]))
         for layers in zip(*pieces, strict=True)
     )
 

@@ -29,7 +29,8 @@ LOSSES: dict[str, Loss] = {"cross_entropy": cross_entropy, "squared_error": squa
 
 def constant_loss(name: str, targets: Tensor, classes: int | None) -> float:
     """Loss of the best predictor that ignores its input: the entropy of the class prior for cross-entropy, the mean
-    variance of the (one-hot) targets for squared error. Float64."""
+    variance of the (one-hot) targets for squared error. Float64.
+    """
     if classes is not None:
         prior = torch.bincount(targets, minlength=classes).double() / targets.numel()
         if name == "cross_entropy":

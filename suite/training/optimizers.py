@@ -44,9 +44,7 @@ class _Base:
     def __init__(self, config: Optimizer, parameters: Parameters) -> None:
         self.config = config
         self.decays = {name: decay_of(config, name) for name in parameters}
-        self.memory = {
-            f"{name}.{kind}": torch.zeros_like(value) for name, value in parameters.items() for kind in self.kinds
-        }
+        self.memory = {f"{name}.{kind}": torch.zeros_like(value) for name, value in parameters.items() for kind in self.kinds}
         self.taken = 0
 
     def state(self) -> dict[str, Tensor]:

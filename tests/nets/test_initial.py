@@ -43,9 +43,7 @@ def test_weights_follow_the_stated_law(init, law):
 
 def test_schemes_share_their_draws():
     """Uniform schemes differ by their scale alone, so replicates stay paired across them."""
-    np.testing.assert_allclose(
-        weights("pytorch")[0] * math.sqrt(50), weights("glorot")[0] / math.sqrt(6 / 80), rtol=1e-12
-    )
+    np.testing.assert_allclose(weights("pytorch")[0] * math.sqrt(50), weights("glorot")[0] / math.sqrt(6 / 80), rtol=1e-12)
 
 
 def test_born_dead_share_of_narrow_deep_networks_matches_the_closed_form():

@@ -32,10 +32,7 @@ LAYOUT = Layout(
 
 
 def evaluation(max_pre, post=None, step=0, parameters=None) -> Evaluation:
-    units = tuple(
-        UnitStatistics(torch.tensor([pre]), torch.tensor([after]))
-        for pre, after in zip(max_pre, post or max_pre, strict=True)
-    )
+    units = tuple(UnitStatistics(torch.tensor([pre]), torch.tensor([after])) for pre, after in zip(max_pre, post or max_pre, strict=True))
     zero = torch.zeros(1)
     return Evaluation(
         step, parameters or {}, {}, units, units, zero, zero, zero, zero, dict, torch.zeros(1, 1), torch.zeros(1, dtype=torch.bool)
@@ -125,7 +122,7 @@ def test_the_batchnorm_bound_probe_notices_a_broken_bound():
 def test_tiers_contain_one_another_and_unknown_probes_are_named():
     tiers = [set(registry.TIERS[name]) for name in ("economy", "default", "full")]
     assert tiers[0] < tiers[1] < tiers[2]
-    with pytest.raises(RequestError, match="'rolout'.*nearest is 'rollout'"):
+    with pytest.raises(RequestError, match=r"'rolout'.*nearest is 'rollout'"):
         registry.names(Probes(extra=["rolout"]))
 
 

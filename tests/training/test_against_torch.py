@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import reference
 import torch
 
-import reference
 from suite.config.choices import ACTIVATIONS
 from suite.config.numeric import Numeric
 from suite.config.schema import Data, Model, Optimizer, Probes, Start, Train
@@ -30,9 +30,7 @@ OPTIMIZERS = {
     "sgd_l2": Optimizer(lr=0.1, weight_decay=0.02),
     "momentum_l2_biases": Optimizer(lr=0.05, momentum=0.9, weight_decay=0.1, decay_on="biases"),
     "sgd_decoupled": Optimizer(lr=0.1, weight_decay=0.05, decay="decoupled"),
-    "momentum_decoupled_weights": Optimizer(
-        lr=0.05, momentum=0.9, weight_decay=0.1, decay="decoupled", decay_on="weights"
-    ),
+    "momentum_decoupled_weights": Optimizer(lr=0.05, momentum=0.9, weight_decay=0.1, decay="decoupled", decay_on="weights"),
     "adam": Optimizer(name="adam", lr=0.01),
     "adam_l2": Optimizer(name="adam", lr=0.01, weight_decay=0.05),
     "adamw": Optimizer(name="adam", lr=0.01, weight_decay=0.05, decay="decoupled"),
@@ -119,12 +117,8 @@ def compare(numeric: Numeric, rtol: float, atol: float) -> None:
     net, task, state, first, gradients, order = trained_stack(numeric)
     for replicate in range(len(REPLICATES)):
         network, alone = trained_alone(numeric, net, task.data, first, order, replicate)
-        np.testing.assert_allclose(
-            flat_stack(net, gradients, replicate), flat_module(net, network, alone), rtol=rtol, atol=atol
-        )
-        np.testing.assert_allclose(
-            flat_stack(net, state.parameters, replicate), flat_module(net, network), rtol=rtol, atol=atol
-        )
+        np.testing.assert_allclose(flat_stack(net, gradients, replicate), flat_module(net, network, alone), rtol=rtol, atol=atol)
+        np.testing.assert_allclose(flat_stack(net, state.parameters, replicate), flat_module(net, network), rtol=rtol, atol=atol)
         assert not np.array_equal(flat_stack(net, state.parameters, replicate), flat_stack(net, first, replicate))
         network.eval()
         with torch.no_grad():

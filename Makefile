@@ -1,0 +1,51 @@
+# Everything a newcomer can do. `make help` lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SCENARIOS := born_dead momentum weight_decay batchnorm natural_death
+export OMP_NUM_THREADS ?= 1
+export MLFLOW_DISABLE_TELEMETRY ?= true
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint results report lock clean
+
+help: ## List what can be done
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP) ## Create .venv from the lock file
+
+$(STAMP): requirements.lock bootstrap.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than Python 3.11; name a newer one with make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r bootstrap.lock
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+run: $(STAMP) ## Run the default scenario on real data
+	$(BIN)/python -m suite +scenario=born_dead
+
+test: $(STAMP) ## Style, types, import contract and every test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n 2 --dist loadfile -q
+
+lint: $(STAMP) ## Mend style where that can be done by machine
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+results: $(STAMP) ## Run the committed studies again, on digits and on Fashion-MNIST
+	for s in $(SCENARIOS); do $(BIN)/python -m suite +scenario=$$s executor=local || exit 1; done
+	for s in $(SCENARIOS); do $(BIN)/python -m suite +scenario=$$s data=fashion_mnist results_dir=results/fashion_mnist executor=local || exit 1; done
+	$(BIN)/python -m suite report
+
+report: $(STAMP) ## Rebuild every report, the index and the README's table
+	$(BIN)/python -m suite report
+
+lock: $(STAMP) ## Resolve the lock file again
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --all-extras pyproject.toml -o requirements.lock
+
+clean: ## Remove the environment and caches, never results
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
