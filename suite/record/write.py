@@ -28,7 +28,7 @@ def seal(plan: Plan, results_dir: Path) -> Path:
     text = plan_json(plan)
     try:
         before = (folder / "plan.json").read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         before = None
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"{folder / 'plan.json'}: cannot be read ({error}); move it away or choose another results_dir") from error
