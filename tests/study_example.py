@@ -42,7 +42,9 @@ def hypothesis(name: str, role: str, part: str = "as_stated", **changes) -> Hypo
     return Hypothesis(name=name, role=role, part=part, **(fields | changes))
 
 
-def make_study(*, title: str = "An example", deviations: tuple[str, ...] = (), broken_control: bool = False, diverged: bool = True) -> Study:
+def make_study(
+    *, title: str = "An example", deviations: tuple[str, ...] = (), broken_control: bool = False, diverged: bool = True
+) -> Study:
     config = {"data": {"name": "digits"}, "model": {"hidden": [4, 4]}, "optimizer": {"momentum": 0.0}, "train": {"steps": 20}}
     conditions = (
         Condition("plain", {"optimizer.momentum": 0.0, "model.hidden": [4, 4]}, config),
@@ -51,7 +53,16 @@ def make_study(*, title: str = "An example", deviations: tuple[str, ...] = (), b
     hypotheses = (
         hypothesis("effect", "treatment", contrast={"optimizer.momentum": 0.0}, value=0.1, diverged="exclude"),
         hypothesis("never", "treatment", "boundary", test="exact", event=Event("<", 0.0), diverged="exclude"),
-        hypothesis("closed", "treatment", "boundary", direction="equal", value=0.5, margin=0.2, diverged="exclude", reference=Reference(0.5, "a closed form")),
+        hypothesis(
+            "closed",
+            "treatment",
+            "boundary",
+            direction="equal",
+            value=0.5,
+            margin=0.2,
+            diverged="exclude",
+            reference=Reference(0.5, "a closed form"),
+        ),
         hypothesis("seen", "positive_control", value=9.0 if broken_control else 0.1, diverged="exclude"),
         hypothesis("unseen", "negative_control", treatment={"condition": "plain"}, direction="less", value=0.9),
     )

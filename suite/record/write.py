@@ -110,7 +110,7 @@ def write_record(study: Study, results_dir: Path, pages: Mapping[str, bytes]) ->
         "CITATION.cff": citation_cff(study).encode(),
         **pages,
     }
-    verdict = to_json(verdict_json(study)).encode()
+    verdict = to_json(verdict_json(study), sort_keys=False).encode()  # hypotheses stay in their author's order
     files["ro-crate-metadata.json"] = ro_crate(study, [*files, VERDICT]).encode()
     (folder / VERDICT).unlink(missing_ok=True)
     for name, content in files.items():

@@ -61,7 +61,9 @@ def test_the_interface_of_the_verdict_file(tmp_path):
     assert {"scenario", "study", "plan_sha256", "status", "claims", "hypotheses"} <= set(body)
     assert body["status"] == "valid"
     entry = body["hypotheses"]["closed"]
-    assert {"claim", "part", "role", "statement", "verdict", "estimate", "low", "high", "confidence", "n", "diverged", "reference"} <= set(entry)
+    assert {"claim", "part", "role", "statement", "verdict", "estimate", "low", "high", "confidence", "n", "diverged", "reference"} <= set(
+        entry
+    )
     assert entry["reference"] == {"value": 0.5, "source": "a closed form"}
     assert entry["n"] == 7
     assert entry["diverged"] == 1
@@ -171,18 +173,26 @@ def test_a_killed_writer_leaves_the_old_file_or_the_new_one(tmp_path):
         if path.exists():
             content = path.read_bytes()
             assert len(content) == 3_000_000
-            assert len(set(content[:: 50_000])) == 1
+            assert len(set(content[::50_000])) == 1
     assert path.exists()
 
 
 def block(**changes) -> Block:
-    fields = {"condition": Condition("c", {}, {"train": {"steps": 3}, "precision": "float32"}), "first": 0, "count": 4, "seed": 1, "device": "cpu"}
+    fields = {
+        "condition": Condition("c", {}, {"train": {"steps": 3}, "precision": "float32"}),
+        "first": 0,
+        "count": 4,
+        "seed": 1,
+        "device": "cpu",
+    }
     return Block(**(fields | changes))
 
 
 def test_the_block_key_follows_what_can_change_a_number_and_nothing_else():
     key = cache.block_key(block(), {"x": "1"}, "code", "2.11")
-    assert key == cache.block_key(block(condition=Condition("other name", {"f": 1}, {"precision": "float32", "train": {"steps": 3}})), {"x": "1"}, "code", "2.11")
+    assert key == cache.block_key(
+        block(condition=Condition("other name", {"f": 1}, {"precision": "float32", "train": {"steps": 3}})), {"x": "1"}, "code", "2.11"
+    )
     assert key == cache.block_key(block(device="cpu:0"), {"x": "1"}, "code", "2.11")
     others = [
         cache.block_key(block(condition=Condition("c", {}, {"train": {"steps": 4}, "precision": "float32"})), {"x": "1"}, "code", "2.11"),

@@ -123,7 +123,9 @@ def numbers(record: Path) -> dict[str, bytes]:
 
 
 def test_block_size_workers_and_probes_change_no_byte(undisturbed, tmp_path):
-    done = suite(tmp_path, "+scenario=born_dead", "replicates=6", "tracking=off", "executor=local", "executor.workers=2", "executor.block_size=5")
+    done = suite(
+        tmp_path, "+scenario=born_dead", "replicates=6", "tracking=off", "executor=local", "executor.workers=2", "executor.block_size=5"
+    )
     assert done.returncode == 0, done.stderr
     assert numbers(tmp_path / "results" / "born_dead") == numbers(undisturbed)
 
