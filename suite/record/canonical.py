@@ -14,7 +14,8 @@ from suite.vocabulary import Condition, Event, Hypothesis, Plan, Reference
 
 def to_json(value: Any, sort_keys: bool = True) -> str:
     """Sorted keys (or the order given), two-space indent, shortest exact floats, one newline at the end; NaN and infinities
-    become null."""
+    become null.
+    """
     return json.dumps(_plain(value), sort_keys=sort_keys, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 

@@ -79,7 +79,8 @@ def _draw(axis: Axes, trace: Trace, metric: str, colour: str) -> None:
 
 def verdict_figure(study: Study) -> Figure:
     """Every hypothesis with its interval against its threshold, controls first. Each row has its own scale: the threshold
-    lies in the middle, and the row spans what is needed to show the interval.
+    lies in the middle, and the row spans what is needed to show the interval. Exact hypotheses show the share of
+    replicates in which they hold, as a diamond.
     """
     verdicts = in_order(study.outcome.verdicts)
     with matplotlib.rc_context(STYLE):
@@ -91,7 +92,9 @@ def verdict_figure(study: Study) -> Figure:
             threshold = 1.0 if h.test == "exact" else h.value
             spread = _spread(v.estimate, v.low, v.high, threshold, h.margin)
             x = [(value - threshold) / spread for value in (v.low, v.estimate, v.high)]
-            if np.isfinite(x).all():
+            if h.test == "exact":  # a statement about every run has no interval to compare
+                axis.plot((v.estimate - threshold) / spread, row, "D", color=colour, markersize=5)
+            elif np.isfinite(x).all():
                 axis.plot([x[0], x[2]], [row, row], color=colour, linewidth=2.5, solid_capstyle="butt")
                 axis.plot(x[1], row, "o", color=colour, markersize=5)
             if h.margin:
@@ -103,7 +106,7 @@ def verdict_figure(study: Study) -> Figure:
         axis.set_ylim(-0.7, len(verdicts) - 0.3)
         axis.set_yticks(range(len(verdicts)), [v.hypothesis.name for v in reversed(verdicts)])
         axis.set_xticks([])
-        axis.set_xlabel("estimate and interval, relative to each hypothesis's threshold (dashed; its value at the left)")
+        axis.set_xlabel("estimate and interval, relative to each threshold (dashed; its value at the left); ◆ exact: share of replicates")
     return figure
 
 

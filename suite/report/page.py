@@ -29,7 +29,8 @@ SHOWN = (
     "revival_agreement",
 )
 CAPTIONS = {
-    "verdicts": "Every hypothesis, controls first: estimate and interval against the threshold it is compared with.",
+    "verdicts": "Every hypothesis, controls first: estimate and interval against the threshold it is compared with; "
+    "a diamond marks an exact statement, by the share of replicates in which it holds.",
     "dead_fraction": "Share of hidden units dead on the whole training set. Line: median over replicates; band: 10th to 90th percentile.",
     "train_loss": "Training loss. Line: median over replicates; band: 10th to 90th percentile.",
     "test_accuracy": "Test accuracy. Line: median over replicates; band: 10th to 90th percentile.",

@@ -7,10 +7,11 @@ from pathlib import Path
 from rich.console import Console
 
 from suite.config.schema import Tracking
+from suite.record.atomic import write_text
 from suite.record.read import read_study
 from suite.record.write import rewrite_report
 from suite.report import terminal
-from suite.report.index import build_index
+from suite.report.index import BEGIN, build_index, update_readme
 from suite.report.page import render
 from suite.study.mirror import mirror_record, tell_unavailable
 from suite.study.publish import write_index
@@ -25,7 +26,9 @@ def _records(results_dir: Path) -> list[Path]:
 
 
 def report(results_dir: str) -> int:
-    """Rebuild every report and the index from the records of a results folder."""
+    """Rebuild every report and the index from the records of a results folder, and the table of claims in a README beside
+    that folder which has the markers for it.
+    """
     root = Path(results_dir)
     records = _records(root)
     if not records:
@@ -34,6 +37,9 @@ def report(results_dir: str) -> int:
         study = read_study(record)
         rewrite_report(record, render(study))
     write_index(root, build_index(root))
+    readme = root.parent / "README.md"
+    if readme.is_file() and BEGIN in readme.read_text(encoding="utf-8"):
+        write_text(readme, update_readme(readme, root))
     Console().print(f"{len(records)} reports and {root / 'index.html'} rebuilt", highlight=False)
     return 0
 

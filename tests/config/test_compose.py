@@ -145,7 +145,7 @@ def test_a_scenario_without_controls_or_with_code_is_refused():
             parse_scenario(body(hypotheses={k: v for k, v in hypotheses.items() if k != role}), "f")
     with pytest.raises(RequestError, match="cannot name code"):
         parse_scenario(body(claims={"C01": {"_target_": "os.system"}}), "f")
-    with pytest.raises(RequestError, match="either scenario.factors"):
+    with pytest.raises(RequestError, match=r"either scenario\.factors"):
         parse_scenario(body(conditions={"a": {}}), "f")
     exact = {**hypotheses["treatment"], "test": "exact"}
     with pytest.raises(RequestError, match="needs an event"):

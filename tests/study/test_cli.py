@@ -89,7 +89,10 @@ def test_the_list_is_quick_and_tells_claims_and_verdicts(tmp_path):
     assert done.returncode == 0
     for word in ("born_dead", "C01", "momentum", "natural_death", "not yet run"):
         assert word in done.stdout
-    probe = "import sys; from suite.__main__ import main; main([]); sys.exit(any(m in sys.modules for m in ('torch', 'hydra', 'mlflow', 'scipy')))"
+    probe = (
+        "import sys\nfrom suite.__main__ import main\nmain([])\n"
+        "sys.exit(any(m in sys.modules for m in ('torch', 'hydra', 'mlflow', 'scipy')))"
+    )
     assert subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True).returncode == 0
 
 

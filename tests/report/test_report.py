@@ -1,0 +1,202 @@
+"""What people see of a study: words, pages, figures, the index and the terminal."""
+
+from __future__ import annotations
+
+import io
+import json
+from html.parser import HTMLParser
+
+import pytest
+from rich.console import Console
+from study_example import make_study
+
+from suite.report import terminal, words
+from suite.report.claims import claims_register
+from suite.report.index import BEGIN, END, build_index, markdown_table, update_readme
+from suite.report.page import render
+from suite.vocabulary import RequestError
+
+STUDY = make_study()
+HOSTILE = '<script>alert("x")</script> & <img src=x onerror=alert(1)>'
+
+
+class Reader(HTMLParser):
+    """Collects tags, outside addresses, words and table rows of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.outside: list[str] = []
+        self.words: list[str] = []
+        self.rows: list[list[str]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.outside += [value for key, value in attributes if key in ("src", "href") and value and "://" in value]
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th") and self.rows:
+            self.rows[-1].append("")
+
+    def handle_data(self, data):
+        self.words.append(data)
+        if self.rows and self.rows[-1]:
+            self.rows[-1][-1] += data
+
+
+def page_of(study) -> str:
+    return render(study)["report.html"].decode()
+
+
+def test_numbers_read_well():
+    assert [words.number(x) for x in (0.123456, 0.0, -0.0, 1234567.0, float("nan"))] == ["0.1235", "0", "0", "1.235e+06", "—"]
+    assert words.interval(float("nan"), 1.0) == "—"
+
+
+def test_the_page_tells_claim_verdict_interval_and_how_to_repeat():
+    page = page_of(STUDY)
+    reader = Reader(page)
+    text = " ".join(" ".join(reader.words).split())
+    assert "Momentum, they say, carries it out." in text
+    assert "C04 as stated: supported; 1 of 2 boundary statements supported" in text
+    assert "valid: every control behaved as it must" in text
+    assert "python -m suite +scenario=example replicates=8 seed=0 data=digits" in text
+    effect = next(row for row in reader.rows if row and row[0].startswith("effect"))
+    verdict = next(v for v in STUDY.outcome.verdicts if v.hypothesis.name == "effect")
+    assert effect[2] == words.number(verdict.estimate)
+    assert words.interval(verdict.low, verdict.high) in effect[3]
+    assert "1 diverged" in effect[4]
+    assert "supported" in effect[5]
+    names = [row[0].split()[0] for row in reader.rows if row and "the statement of" in row[0]]
+    assert names == ["seen", "unseen", "effect", "never", "closed"]
+    assert "script" not in reader.tags
+    assert [link for link in reader.outside if "w3.org" not in link] == []
+    assert len(page) < 600_000
+
+
+def test_everything_from_a_file_is_escaped():
+    page = page_of(make_study(title=HOSTILE))
+    reader = Reader(page)
+    assert "script" not in reader.tags
+    assert "img" not in reader.tags
+    assert "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [({"deviations": ("train.steps=3",)}, "EXPLORATORY"), ({"broken_control": True}, "INVALID: control not supported: seen")],
+)
+def test_invalid_and_exploratory_are_said_first(changes, expected):
+    study = make_study(**changes)
+    page = page_of(study)
+    assert expected in page
+    assert page.index(expected) < page.index("<h2>")
+    assert expected in render(study)["report.md"].decode()
+
+
+def test_an_invalid_study_gives_no_verdict():
+    study = make_study(broken_control=True)
+    assert "no verdict, the study is invalid" in words.claim_sentence("C04", study.outcome)
+
+
+def test_the_same_study_gives_the_same_bytes():
+    assert render(STUDY) == render(make_study())
+
+
+def test_markdown_tables_have_a_cell_for_every_column():
+    text = render(STUDY)["report.md"].decode()
+    tables = [[line for line in block.splitlines() if line.startswith("|")] for block in text.split("\n\n")]
+    assert sum(bool(lines) for lines in tables) == 3
+    for lines in tables:
+        assert len({line.replace("\\|", "").count("|") for line in lines}) <= 1, lines
+
+
+def record(folder, name, verdict="supported", status="valid", dataset="digits", boundary="supported"):
+    folder.mkdir(parents=True)
+    h = {"claim": "C04", "metric": "m", "test": "mean", "estimate": 0.5, "low": 0.4, "high": 0.6, "n": 64}
+    body = {
+        "scenario": "momentum",
+        "study": name,
+        "status": status,
+        "datasets": [dataset],
+        "claims": {"C04": HOSTILE},
+        "hypotheses": {
+            "a": {**h, "part": "as_stated", "role": "treatment", "verdict": verdict, "statement": "s"},
+            "b": {**h, "part": "boundary", "role": "treatment", "verdict": boundary, "statement": HOSTILE},
+            "c": {**h, "part": "as_stated", "role": "negative_control", "verdict": "supported", "statement": "s"},
+        },
+    }
+    (folder / "verdict.json").write_text(json.dumps(body))
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        ([], "not yet tested"),
+        ([("supported", "valid")], "supported"),
+        ([("refuted", "valid")], "refuted"),
+        ([("inconclusive", "valid")], "inconclusive"),
+        ([("supported", "invalid")], "invalid"),
+        ([("supported", "exploratory")], "exploratory only"),
+        ([("supported", "valid"), ("supported", "valid")], "supported"),
+        ([("supported", "valid"), ("refuted", "valid")], "depends on the data"),
+        ([("supported", "valid"), ("refuted", "exploratory")], "supported"),
+        ([("supported", "valid"), ("refuted", "invalid")], "supported"),
+    ],
+)
+def test_the_verdict_on_a_claim_over_its_studies(tmp_path, records, expected):
+    for index, (verdict, status) in enumerate(records):
+        record(tmp_path / f"d{index}" / "momentum", str(index), verdict, status, f"data{index}")
+    assert claims_register(tmp_path)["C04"]["verdict"] == expected
+
+
+def test_the_index_holds_every_claim_links_records_and_skips_the_archive(tmp_path):
+    record(tmp_path / "momentum", "new")
+    record(tmp_path / "archive" / "momentum-old", "old", "refuted")
+    files = build_index(tmp_path)
+    register = json.loads(files["claims.json"])
+    assert sorted(register) == [f"C{k:02}" for k in range(1, 23)]
+    assert register["C04"]["verdict"] == "supported"
+    assert [study["study"] for study in register["C04"]["studies"]] == ["new"]
+    page = files["index.html"].decode()
+    assert 'href="momentum/report.html"' in page
+    assert "script" not in Reader(page).tags
+    assert page.count("not yet tested") == 21
+
+
+def test_the_readme_table_is_made_between_its_markers(tmp_path):
+    record(tmp_path / "momentum", "new")
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    text = update_readme(readme, tmp_path)
+    assert text == f"before\n{BEGIN}\n{markdown_table(tmp_path)}{END}\nafter\n"
+    assert "| C04 |" in text
+    readme.write_text("no markers")
+    with pytest.raises(RequestError, match="markers"):
+        update_readme(readme, tmp_path)
+
+
+def test_the_terminal_table_fits_100_columns_without_colour():
+    out = io.StringIO()
+    study = make_study(title="A very long title " * 6)
+    terminal.print_verdicts(study.outcome, study.plan, Console(file=out, width=300, force_terminal=False))
+    text = out.getvalue()
+    assert max(len(line) for line in text.splitlines()) <= 100
+    assert "✓ supported" in text
+    assert "✗ refuted" in text
+    assert "\x1b" not in text
+
+
+def test_progress_is_plain_lines_off_the_terminal_and_silent_when_quiet(monkeypatch):
+    monkeypatch.setattr(terminal, "PLAIN_EVERY", 0.0)
+    out = io.StringIO()
+    with terminal.Progress(100, 4, Console(file=out, width=100), quiet=False) as progress:
+        progress.finish_block("a", 25, cached=True)
+        progress.advance("b", 25, 0.5)
+    assert " 50%  b: block 2/4" in out.getvalue()
+    assert "dead 50%" in out.getvalue()
+    quiet = io.StringIO()
+    with terminal.Progress(100, 4, Console(file=quiet, width=100), quiet=True) as progress:
+        progress.advance("b", 25, 0.5)
+    assert quiet.getvalue() == ""
