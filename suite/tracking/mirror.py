@@ -60,7 +60,8 @@ class _Writer:
         plan = self.study.plan
         experiment = self._experiment()
         parent = self._run(experiment, self.title, {"level": "study"}, None)
-        self._study_run(parent, experiment)
+        self._view(experiment, parent)
+        self._study_run(parent)
         children = []
         for condition in plan.conditions:
             trace = self.study.traces[condition.name]
@@ -82,15 +83,16 @@ class _Writer:
         if found is not None and found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
         identifier = str(found.experiment_id) if found else self.client.create_experiment(name, artifact_location(self.uri))
-        metrics = {key for trace in self.study.traces.values() for key in (*trace.curves, *trace.finals)}
-        metrics |= {"diverged", "replicate_steps_per_second"}
-        self.client.set_experiment_tag(
-            identifier, TAG + self.study.study_id, view_state(self.study.study_id, self.study.plan.factors, sorted(metrics))
-        )
         self.client.set_experiment_tag(identifier, "mlflow.note.content", self.note)
         # MLflow 3 opens experiments in its GenAI layout unless it is told what they are
         self.client.set_experiment_tag(identifier, "mlflow.experimentKind", "custom_model_development")
         return identifier
+
+    def _view(self, experiment: str, parent: str) -> None:
+        metrics = {key for trace in self.study.traces.values() for key in (*trace.curves, *trace.finals)}
+        metrics |= {"diverged", "replicate_steps_per_second"}
+        state = view_state(self.study.study_id, parent, self.study.plan.factors, sorted(metrics))
+        self.client.set_experiment_tag(experiment, TAG + self.study.study_id, state)
 
     def _run(self, experiment: str, name: str, tags: Mapping[str, str], parent: str | None) -> str:
         tags = {**tags, "study": self.study.study_id, "record": self.mark}
@@ -103,7 +105,7 @@ class _Writer:
         more = {"mlflow.parentRunId": parent} if parent else {}
         return str(self.client.create_run(experiment, self.started, {**tags, **more}, name).info.run_id)
 
-    def _study_run(self, run: str, experiment: str) -> None:
+    def _study_run(self, run: str) -> None:
         plan, outcome = self.study.plan, self.study.outcome
         tags = {
             "status": outcome.status,

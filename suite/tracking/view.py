@@ -23,11 +23,11 @@ METRICS = (
 )
 
 
-def view_state(study_id: str, factors: Sequence[str], metrics: Sequence[str]) -> str:
-    """The tag's value for one study."""
+def view_state(study_id: str, run_id: str, factors: Sequence[str], metrics: Sequence[str]) -> str:
+    """The tag's value for one study, whose run is opened so that its conditions show."""
     columns = [f"params.`{name}`" for name in factors] + [f"metrics.`{name}`" for name in METRICS if name in metrics]
     state = {
-        "searchFilter": f"tags.study = '{study_id}' and tags.level = 'condition'",
+        "searchFilter": f"tags.study = '{study_id}' and tags.level != 'replicate'",
         "orderByKey": "attributes.start_time",
         "orderByAsc": True,
         "startTime": "ALL",
@@ -35,7 +35,7 @@ def view_state(study_id: str, factors: Sequence[str], metrics: Sequence[str]) ->
         "modelVersionFilter": "All Runs",
         "datasetsFilter": [],
         "selectedColumns": ["attributes.`Run Name`", *columns],
-        "runsExpanded": {},
+        "runsExpanded": {run_id: True},
         "runsPinned": [],
         "runsHidden": [],
         "runsHiddenMode": "FIRST_20_RUNS",
