@@ -1,36 +1,28 @@
 """Decides hypotheses: supported, refuted or inconclusive, from intervals whose level is corrected over the scenario.
 
-What is controlled. Call a decision false when the interval it rests on does not contain the true value. Two-sided intervals of
-level 1 - a miss the truth with probability at most a (as far as they cover, which is tested by simulation), whichever side
-a decision is taken on. For each hypothesis the smallest a at which it is decided plays the part of a p-value, and Holm's
-procedure over these keeps the probability of any false decision in the scenario at or below 1 - confidence.
-Exact hypotheses are statements about every run that was made, not inferences, and take no share.
+Knows traces and hypotheses, not how they came to be. What the correction guarantees, and its proof, is in
+``correction``; how far the intervals cover is in ``intervals`` and ``means``. Exact hypotheses are statements about
+every run that was made, not inferences, and take no share of alpha; every other one takes its share, also where
+divergence left it nothing to decide.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from suite.inference.correction import decisive_alpha, holm_levels
-from suite.inference.intervals import Interval, Mean, Share, ShareDifference, clopper_pearson
+from suite.inference.bounds import Bounds, share_bounds
+from suite.inference.correction import holm_levels
+from suite.inference.exact import decide_exact
+from suite.inference.intervals import Interval, Share, ShareDifference
+from suite.inference.means import Mean
 from suite.inference.samples import Sample, sample
 from suite.vocabulary import Condition, Decision, Hypothesis, Outcome, RequestError, Trace, Verdict
-
-Bounds = Callable[[str], tuple[float, float] | None]
-
-
-def share_bounds(metric: str) -> tuple[float, float] | None:
-    """[0, 1] for metrics that are shares by their name (…fraction, …accuracy, …share, …agreement, deaths, revivals),
-    None for all others.
-    """
-    family = metric.split(".")[0]
-    words = ("fraction", "accuracy", "share", "agreement", "deaths", "revivals", "dead_at_start")
-    return (0.0, 1.0) if any(word in family for word in words) else None
 
 
 def decide(
@@ -43,46 +35,27 @@ def decide(
 ) -> Outcome:
     """All verdicts of a scenario, in the order given. The outcome is invalid where a control is not supported.
 
-    Raises ValueError where a metric is missing or undefined, RequestError for a divergence rule that a test cannot follow.
+    ``bounds`` gives the range of a metric, None where it has none; differences lie within the range's width either way.
+    Raises ValueError where a metric is missing, undefined or outside its range, RequestError for a hypothesis that
+    its test cannot decide.
     """
-    prepared = [_prepare(hypothesis, conditions, traces, confidence, seed, bounds) for hypothesis in hypotheses]
-    inferred = [item for item in prepared if item.interval is not None]
-    p = [decisive_alpha(lambda a, item=item: item.decision(a) != "inconclusive") for item in inferred]  # type: ignore[misc]
-    levels = dict(zip((item.hypothesis.name for item in inferred), holm_levels(p, 1 - confidence), strict=True))
+    for hypothesis in hypotheses:
+        _check(hypothesis)
+    if len({hypothesis.name for hypothesis in hypotheses}) < len(hypotheses):
+        raise RequestError("two hypotheses have the same name")
+    samples = {h.name: _samples(h, conditions, traces) for h in hypotheses}
+    inferred = {h.name: _prepare(h, *samples[h.name], seed, bounds) for h in hypotheses if h.test != "exact"}
+    levels = holm_levels(
+        {name: item.decision for name, item in inferred.items()},
+        frozenset(name for name, item in inferred.items() if item.hypothesis.direction == "equal"),
+        1 - confidence,
+    )
     verdicts = tuple(
-        item.verdict(levels[item.hypothesis.name]) if item.interval is not None else item.settled_verdict() for item in prepared
+        inferred[h.name].verdict(levels[h.name]) if h.name in inferred else decide_exact(h, samples[h.name][0], confidence)
+        for h in hypotheses
     )
     failed = tuple(v.hypothesis.name for v in verdicts if v.hypothesis.role != "treatment" and v.verdict != "supported")
     return Outcome("invalid" if failed else "valid", verdicts, failed)
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """A hypothesis with its interval, or already settled without one."""
-
-    hypothesis: Hypothesis
-    n: int
-    diverged: int
-    interval: Interval | None = None
-    settled: Verdict | None = None
-    blocked: str = ""
-
-    def decision(self, alpha: float) -> Decision:
-        assert self.interval is not None
-        if self.blocked:
-            return "inconclusive"
-        low, high = self.interval.interval(alpha)
-        return three_way(self.hypothesis, low, high)
-
-    def verdict(self, alpha: float) -> Verdict:
-        assert self.interval is not None
-        low, high = self.interval.interval(alpha)
-        note = "; ".join(text for text in (self.blocked, self.interval.method) if text)
-        return Verdict(self.hypothesis, self.decision(alpha), self.interval.estimate, low, high, 1 - alpha, self.n, self.diverged, note)
-
-    def settled_verdict(self) -> Verdict:
-        assert self.settled is not None
-        return self.settled
 
 
 def three_way(hypothesis: Hypothesis, low: float, high: float) -> Decision:
@@ -97,80 +70,95 @@ def three_way(hypothesis: Hypothesis, low: float, high: float) -> Decision:
     return "supported" if low > hypothesis.value else "refuted" if high < hypothesis.value else "inconclusive"
 
 
-def _prepare(
-    hypothesis: Hypothesis,
-    conditions: Sequence[Condition],
-    traces: Mapping[str, Trace],
-    confidence: float,
-    seed: int,
-    bounds: Bounds,
-) -> _Prepared:
-    first = sample(hypothesis, hypothesis.treatment, conditions, traces)
-    second = None if hypothesis.contrast is None else sample(hypothesis, hypothesis.contrast, conditions, traces)
+@dataclass(frozen=True)
+class _Prepared:
+    """A hypothesis and its interval, None where too few replicates are left; ``blocked`` says why it is undecidable."""
+
+    hypothesis: Hypothesis
+    n: int
+    diverged: int
+    interval: Interval | None
+    estimate: float
+    blocked: str
+
+    def decision(self, alpha: float) -> Decision:
+        """What the interval of confidence 1 - alpha leads to."""
+        if self.interval is None or self.blocked:
+            return "inconclusive"
+        return three_way(self.hypothesis, *self.interval.interval(alpha))
+
+    def verdict(self, alpha: float) -> Verdict:
+        """The verdict at its corrected level."""
+        low, high = (math.nan, math.nan) if self.interval is None else self.interval.interval(alpha)
+        note = "; ".join(text for text in (self.blocked, self.interval.method if self.interval else "") if text)
+        return Verdict(self.hypothesis, self.decision(alpha), self.estimate, low, high, 1 - alpha, self.n, self.diverged, note)
+
+
+def _check(h: Hypothesis) -> None:
+    if h.test != "mean" and h.event is None:
+        raise RequestError(f"{h.name}: test {h.test} needs an event")
+    if h.test == "exact" and h.contrast is not None:
+        raise RequestError(f"{h.name}: an exact test has no contrast; state the event on the treatment")
+    if h.test == "mean" and h.diverged == "failure":
+        raise RequestError(f"{h.name}: a diverged replicate has no mean; diverged is forbid or exclude here")
+    if h.test != "exact" and h.direction == "equal" and not h.margin > 0:
+        raise RequestError(f"{h.name}: direction equal needs a margin above zero")
+
+
+def _samples(h: Hypothesis, conditions: Sequence[Condition], traces: Mapping[str, Trace]) -> tuple[Sample, Sample | None]:
+    first = sample(h, h.treatment, conditions, traces)
+    second = None if h.contrast is None else sample(h, h.contrast, conditions, traces)
+    if second is not None and second.values.shape[1] != first.values.shape[1]:
+        raise ValueError(f"{h.name}: treatment and contrast do not hold the same replicates")
+    return first, second
+
+
+def _prepare(h: Hypothesis, first: Sample, second: Sample | None, seed: int, bounds: Bounds) -> _Prepared:
     lost = first.any_diverged() if second is None else first.any_diverged() | second.any_diverged()
     diverged, total = int(lost.sum()), len(lost)
-    if hypothesis.test == "exact":
-        return _Prepared(hypothesis, total, diverged, settled=_exact(hypothesis, first, confidence, diverged))
-    if hypothesis.test == "mean" and hypothesis.diverged == "failure":
-        raise RequestError(f"{hypothesis.name}: a diverged replicate has no mean; diverged is forbid or exclude here")
-    keep = np.ones(total, dtype=bool) if hypothesis.diverged == "failure" else ~lost
-    blocked = (
-        f"{diverged} of {total} replicates diverged, which this hypothesis forbids" if diverged and hypothesis.diverged == "forbid" else ""
-    )
+    keep = np.ones(total, dtype=bool) if h.diverged == "failure" else ~lost
     n = int(keep.sum())
-    if n < (2 if hypothesis.test == "mean" else 1):
-        estimate = math.nan
-        if hypothesis.test == "mean" and n == 1:
-            estimate = float(np.nanmean(first.values[:, keep]) - (0.0 if second is None else np.nanmean(second.values[:, keep])))
-        note = blocked or f"{n} replicate{'' if n == 1 else 's'} cannot support an interval"
-        return _Prepared(
-            hypothesis,
-            n,
-            diverged,
-            settled=Verdict(hypothesis, "inconclusive", estimate, math.nan, math.nan, confidence, n, diverged, note),
-        )
-    interval: Interval
-    if hypothesis.test == "proportion":
-        assert hypothesis.event is not None
-        held = first.throughout(hypothesis.event)[keep]
-        if second is None:
-            interval = Share(held)
-        else:
-            interval = ShareDifference(held, second.throughout(hypothesis.event)[keep])
+    blocked = []
+    if diverged and h.diverged == "forbid":
+        blocked.append(f"{diverged} of {total} replicates diverged, which this hypothesis forbids; estimated from the rest")
+    interval: Interval | None = None
+    estimate = math.nan
+    if h.test == "mean":
+        values, limits = _values(h, first, second, keep, bounds)
+        if n >= 2:
+            interval = Mean(values, _seed(seed, h.name), limits)
+        elif n == 1:
+            estimate = float(values[0])
+    elif n:
+        assert h.event is not None
+        held = first.throughout(h.event)[keep]
+        interval = Share(held) if second is None else ShareDifference(held, second.throughout(h.event)[keep])
+    if interval is None:
+        blocked.append(f"{n} replicate{'' if n == 1 else 's'} cannot support an interval")
     else:
-        values = first.values[:, keep].mean(axis=0)
-        limits = bounds(hypothesis.metric)
-        if second is not None:
-            values = values - second.values[:, keep].mean(axis=0)
-            limits = None if limits is None else (limits[0] - limits[1], limits[1] - limits[0])
-        interval = Mean(values, _seed(seed, hypothesis.name), limits)
-    return _Prepared(hypothesis, n, diverged, interval, blocked=blocked)
+        estimate = interval.estimate
+    return _Prepared(h, n, diverged, interval, estimate, "; ".join(blocked))
 
 
-def _exact(hypothesis: Hypothesis, found: Sample, confidence: float, diverged: int) -> Verdict:
-    """Every replicate of every condition, or the first counterexample. The interval, at the scenario's confidence and for
-    information only, is that of the share of replicates in which the event holds throughout.
-    """
-    assert hypothesis.event is not None
-    held = found.held(hypothesis.event)
-    counted = np.ones_like(held) if hypothesis.diverged == "failure" else ~found.diverged
-    against = np.argwhere(counted & ~held)
-    usable = np.asarray(counted.all(axis=0)) if hypothesis.diverged != "failure" else np.ones(held.shape[1], dtype=bool)
-    n = int(usable.sum())
-    count = int(found.throughout(hypothesis.event)[usable].sum())
-    low, high = clopper_pearson(count, n, 1 - confidence) if n else (math.nan, math.nan)
-    decision: Decision
-    if len(against):
-        row, replicate = against[0]
-        value = found.values[row, replicate]
-        shown = "diverged" if np.isnan(value) else f"{hypothesis.metric} = {value:.6g}"
-        decision, note = "refuted", f"counterexample: condition {found.conditions[row]!r}, replicate {replicate}: {shown}"
-    elif n == 0 or (diverged and hypothesis.diverged == "forbid"):
-        decision, note = "inconclusive", f"{diverged} of {held.shape[1]} replicates diverged"
-    else:
-        decision, note = "supported", f"holds in every replicate of {len(found.conditions)} condition{'s' * (len(found.conditions) > 1)}"
-    return Verdict(hypothesis, decision, count / n if n else math.nan, low, high, confidence, n, diverged, note)
+def _values(
+    h: Hypothesis, first: Sample, second: Sample | None, keep: NDArray[np.bool_], bounds: Bounds
+) -> tuple[NDArray[np.float64], tuple[float, float] | None]:
+    """One value per kept replicate, averaged over conditions and less the contrast, and the range it must lie in."""
+    limits = bounds(h.metric)
+    for found in (first,) if second is None else (first, second):
+        kept = found.values[:, keep]
+        if not np.isfinite(kept).all():
+            raise ValueError(f"{h.name}: {h.metric} is infinite in a replicate that did not diverge; it has no mean")
+        # the slack is for averages of ones that come out an ulp above one
+        if limits is not None and kept.size and (kept.min() < limits[0] - 1e-9 or kept.max() > limits[1] + 1e-9):
+            raise ValueError(f"{h.name}: {h.metric} has values outside its range [{limits[0]:g}, {limits[1]:g}]")
+    values = first.values[:, keep].mean(axis=0)
+    if second is None:
+        return values, limits
+    width = None if limits is None else limits[1] - limits[0]
+    return values - second.values[:, keep].mean(axis=0), None if width is None else (-width, width)
 
 
 def _seed(seed: int, name: str) -> int:
+    """Each hypothesis has resamples of its own, whichever others stand beside it."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:8], "little")

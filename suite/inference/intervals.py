@@ -1,26 +1,21 @@
-"""Interval estimates that can be asked for at any level, so that a correction can move the level afterwards.
+"""Interval estimates of shares, at any level. Knows counts, nothing of hypotheses or where the counts come from.
 
-Every class holds its sample (and, for the bootstrap, its resamples) once; ``interval(alpha)`` is nested: a smaller
-alpha never gives a narrower interval.
+Every interval of this room answers ``interval(alpha)``, two-sided with confidence 1 - alpha, and is nested: a smaller
+alpha never gives a narrower interval, and none leaves its estimate out. A correction can so move the level afterwards.
 """
 
 from __future__ import annotations
 
-import warnings
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import scipy.stats
 from numpy.typing import NDArray
-
-RESAMPLES = 9999
-#: A sample with fewer values than this apart from its most common one is nearly degenerate: resampling it says too little.
-FEW = 10
+from scipy.special import betaincinv
 
 
 class Interval(Protocol):
-    """An estimate and its interval at any level."""
+    """An estimate and its interval at any level; ``method`` says in words how the interval is made."""
 
     estimate: float
     method: str
@@ -32,9 +27,11 @@ class Interval(Protocol):
 
 @lru_cache(maxsize=4096)
 def clopper_pearson(count: int, total: int, alpha: float) -> tuple[float, float]:
-    """Exact interval of a proportion: coverage is at least 1 - alpha whatever the truth (Clopper & Pearson 1934)."""
-    found = scipy.stats.binomtest(count, total).proportion_ci(1 - alpha, method="exact")
-    return float(found.low), float(found.high)
+    """Exact interval of a proportion: each end misses with probability at most alpha/2, whatever the truth (Clopper
+    and Pearson 1934).
+    """
+    low = 0.0 if count == 0 else float(betaincinv(count, total - count + 1, alpha / 2))
+    return low, 1.0 if count == total else 1.0 - float(betaincinv(total - count, count + 1, alpha / 2))
 
 
 class Share:
@@ -52,8 +49,8 @@ class Share:
 
 
 class ShareDifference:
-    """A difference of two paired proportions, p(only first) - p(only second). Each discordant share gets a Clopper–Pearson
-    interval at alpha/2, so that by Bonferroni both hold together with confidence at least 1 - alpha.
+    """A difference of two paired proportions, p(only first) - p(only second). Each end takes one end of each discordant
+    share's Clopper–Pearson interval at alpha/2, so it misses with probability at most alpha/4 + alpha/4.
     """
 
     method = "paired Clopper–Pearson"
@@ -68,77 +65,3 @@ class ShareDifference:
         a = clopper_pearson(self.only_first, self.total, alpha / 2)
         b = clopper_pearson(self.only_second, self.total, alpha / 2)
         return a[0] - b[1], a[1] - b[0]
-
-
-class Mean:
-    """A mean of n ≥ 2 values: the union of the BCa bootstrap (Efron 1987) and Student's t interval.
-
-    Each undercovers where the other does better (BCa for small n, t for skewed samples); their union was measured by simulation
-    (tests/inference/test_coverage.py). A sample whose values are nearly all the same carries almost no spread to
-    resample, so it is joined with an exact bound: a value differs from the most common one, upwards or downwards, with a
-    probability within its Clopper–Pearson interval, by no more than the largest difference seen in that direction, or by no
-    more than ``bounds`` allows where none was seen. Without bounds, identical values give a point, and ``method`` says so.
-    """
-
-    def __init__(self, values: NDArray[np.float64], seed: int, bounds: tuple[float, float] | None) -> None:
-        self.values = values
-        self.estimate = float(values.mean())
-        self.bounds = bounds
-        modes, counts = np.unique(values, return_counts=True)
-        self.mode = float(modes[counts.argmax()])
-        self.apart = len(values) - int(counts.max())
-        self.constant = self.apart == 0
-        self.nearly_constant = self.apart < FEW and counts.max() > len(values) / 2
-        self._resampled: Any = None if self.constant else self._bootstrap(0.05, seed, RESAMPLES)
-        self.method = "BCa bootstrap and t"
-        if self.nearly_constant:
-            self.method = (
-                "exact bound, nearly identical values" if not self.constant or bounds else "identical values, no spread to judge by"
-            )
-
-    def _bootstrap(self, alpha: float, seed: int, resamples: int) -> Any:
-        with warnings.catch_warnings():
-            # a jackknife without spread makes scipy warn and return NaN; that case falls back on the other intervals
-            warnings.simplefilter("ignore")
-            return scipy.stats.bootstrap(
-                (self.values,),
-                np.mean,
-                confidence_level=1 - alpha,
-                n_resamples=resamples,
-                method="BCa",
-                rng=np.random.default_rng(seed),
-                bootstrap_result=getattr(self, "_resampled", None) if resamples == 0 else None,
-                batch=2000,
-            )
-
-    def interval(self, alpha: float) -> tuple[float, float]:
-        """Union of the intervals that apply."""
-        parts = [] if self.constant else [self._t(alpha), self._bca(alpha)]
-        if self.nearly_constant:
-            parts.append(self._nearly_constant(alpha))
-        low = min(part[0] for part in parts if not np.isnan(part[0]))
-        high = max(part[1] for part in parts if not np.isnan(part[1]))
-        if self.bounds is not None:
-            low, high = max(low, self.bounds[0]), min(high, self.bounds[1])
-        return low, high
-
-    def _t(self, alpha: float) -> tuple[float, float]:
-        error = scipy.stats.sem(self.values)
-        low, high = scipy.stats.t.interval(1 - alpha, len(self.values) - 1, loc=self.estimate, scale=error)
-        return float(low), float(high)
-
-    def _bca(self, alpha: float) -> tuple[float, float]:
-        found = self._bootstrap(alpha, 0, 0).confidence_interval
-        return float(found.low), float(found.high)
-
-    def _nearly_constant(self, alpha: float) -> tuple[float, float]:
-        below, above = self.values[self.values < self.mode], self.values[self.values > self.mode]
-        reach_down = self.mode - below.min() if len(below) else self._room(0)
-        reach_up = above.max() - self.mode if len(above) else self._room(1)
-        n = len(self.values)
-        down = clopper_pearson(len(below), n, alpha)[1] * reach_down
-        up = clopper_pearson(len(above), n, alpha)[1] * reach_up
-        return self.mode - down, self.mode + up
-
-    def _room(self, side: int) -> float:
-        return 0.0 if self.bounds is None else abs(self.bounds[side] - self.mode)

@@ -23,11 +23,18 @@ _COMPARE = {
 
 @dataclass(frozen=True)
 class Sample:
-    """Values of one selection: ``values`` [condition, replicate], NaN where diverged; ``diverged`` [condition, replicate]."""
+    """Values of one selection: ``values`` [condition, replicate], NaN where diverged; ``diverged_at`` [condition,
+    replicate], the step or -1.
+    """
 
     conditions: tuple[str, ...]
     values: NDArray[np.float64]
-    diverged: NDArray[np.bool_]
+    diverged_at: NDArray[np.int64]
+
+    @property
+    def diverged(self) -> NDArray[np.bool_]:
+        """[condition, replicate] whether it diverged."""
+        return self.diverged_at >= 0
 
     def any_diverged(self) -> NDArray[np.bool_]:
         """[replicate] whether it diverged in any of the conditions."""
@@ -51,25 +58,31 @@ def sample(
 ) -> Sample:
     """The metric's final values under a selection.
 
-    Raises ValueError where nothing is selected, the metric was not measured, or a replicate that did not diverge has
-    no value: none of these may pass silently.
+    Raises ValueError where nothing is selected, the metric was not measured, the conditions do not hold the same
+    replicates, or a replicate that did not diverge has no value: none of these may pass silently.
     """
     chosen = select(conditions, selection)
     if not chosen:
         raise ValueError(f"{hypothesis.name}: no condition matches {dict(selection)}")
-    rows, lost = [], []
+    rows: list[NDArray[np.float64]] = []
+    lost: list[NDArray[np.int64]] = []
     for condition in chosen:
+        if condition.name not in traces:
+            raise ValueError(f"{hypothesis.name}: condition {condition.name!r} has no trace")
         trace = traces[condition.name]
         if hypothesis.metric not in trace.finals:
             raise ValueError(f"{hypothesis.name}: {hypothesis.metric} was not measured in condition {condition.name!r}")
+        found = trace.finals[hypothesis.metric]
+        if trace.first != 0 or len(found) != trace.count or (lost and trace.count != len(lost[0])):
+            raise ValueError(f"{hypothesis.name}: condition {condition.name!r} does not hold the same replicates as the others")
         diverged = trace.diverged_at >= 0
-        values = np.where(diverged, np.nan, trace.finals[hypothesis.metric])
+        values = np.where(diverged, np.nan, found)
         missing = np.flatnonzero(np.isnan(values) & ~diverged)
         if len(missing):
             raise ValueError(
-                f"{hypothesis.name}: {hypothesis.metric} is undefined for replicate {missing[0]} of condition {condition.name!r}, "
-                "which did not diverge"
+                f"{hypothesis.name}: {hypothesis.metric} is undefined for replicate {missing[0]} of condition "
+                f"{condition.name!r}, which did not diverge"
             )
         rows.append(values)
-        lost.append(diverged)
+        lost.append(trace.diverged_at)
     return Sample(tuple(condition.name for condition in chosen), np.stack(rows), np.stack(lost))

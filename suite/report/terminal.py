@@ -43,6 +43,11 @@ class LinksLike(Protocol):
         ...
 
     @property
+    def study_url(self) -> str:
+        """The study's own run, with the verdict."""
+        ...
+
+    @property
     def compare_url(self) -> str:
         """The compare page of the conditions."""
         ...
@@ -147,6 +152,11 @@ def print_where_to_look(record: Path, links: LinksLike | None, console: Console)
     console.print()
     lines = [f"record   {record}", f"report   {record / 'report.html'}", f"index    {record.parent / 'index.html'}"]
     if links is not None:
-        lines += [f"MLflow   {links.command}", f"  view     {links.view_url}", f"  compare  {links.compare_url}"]
+        lines += [
+            f"MLflow   {links.command}",
+            f"  view     {links.view_url}",
+            f"  verdict  {links.study_url}",
+            f"  compare  {links.compare_url}",
+        ]
     for line in lines:
         console.print(Text(line), soft_wrap=True)

@@ -12,6 +12,7 @@ from rich.table import Table
 from suite.config.numeric import Numeric
 from suite.config.schema import Settings
 from suite.data import Dataset
+from suite.inference.power import detectable_effect, identical_reach
 from suite.study.plan import data_key
 from suite.training.engine import train_block
 from suite.vocabulary import Block, Plan
@@ -70,5 +71,14 @@ def show_dry_run(plan: Plan, blocks: Sequence[Block], datasets: Mapping[str, Dat
         f"about {total / workers:.0f} s of work on {plan.device} ({workers} worker{'s' if workers > 1 else ''}), less what is cached",
         highlight=False,
     )
+    inferred = sum(hypothesis.test != "exact" for hypothesis in plan.hypotheses)
+    if inferred:
+        level = plan.confidence
+        console.print(
+            f"with {plan.replicates} replicates: a mean is found with 80 % power from "
+            f"{detectable_effect('mean', plan.replicates, level, inferred):.2f} standard deviations; identical shares are told from a "
+            f"threshold {identical_reach(plan.replicates, level, inferred):.3f} or farther away",
+            highlight=False,
+        )
     if plan.exploratory:
         console.print(f"exploratory: the command line changes the registered design ({', '.join(plan.deviations)})", highlight=False)

@@ -60,7 +60,7 @@ class _Writer:
         plan = self.study.plan
         experiment = self._experiment()
         parent = self._run(experiment, self.title, {"level": "study"}, None)
-        self._view(experiment, parent)
+        self._view(experiment)
         self._study_run(parent)
         children = []
         for condition in plan.conditions:
@@ -88,10 +88,10 @@ class _Writer:
         self.client.set_experiment_tag(identifier, "mlflow.experimentKind", "custom_model_development")
         return identifier
 
-    def _view(self, experiment: str, parent: str) -> None:
+    def _view(self, experiment: str) -> None:
         metrics = {key for trace in self.study.traces.values() for key in (*trace.curves, *trace.finals)}
         metrics |= {"diverged", "replicate_steps_per_second"}
-        state = view_state(self.study.study_id, parent, self.study.plan.factors, sorted(metrics))
+        state = view_state(self.study.study_id, self.study.plan.factors, sorted(metrics))
         self.client.set_experiment_tag(experiment, TAG + self.study.study_id, state)
 
     def _run(self, experiment: str, name: str, tags: Mapping[str, str], parent: str | None) -> str:
@@ -206,7 +206,7 @@ class _Writer:
             command,
             f"{base}/#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={self.study.study_id}",
             f"{base}/#/compare-runs?runs={runs}&experiments=[%22{experiment}%22]".replace('"', "%22"),
-            f"{base}/#/experiments/{experiment}/runs/{parent}",
+            f"{base}/#/experiments/{experiment}/runs/{parent}?workflowType=machine_learning",
         )
 
 

@@ -23,19 +23,20 @@ METRICS = (
 )
 
 
-def view_state(study_id: str, run_id: str, factors: Sequence[str], metrics: Sequence[str]) -> str:
-    """The tag's value for one study, whose run is opened so that its conditions show."""
+def view_state(study_id: str, factors: Sequence[str], metrics: Sequence[str]) -> str:
+    """The tag's value for one study."""
     columns = [f"params.`{name}`" for name in factors] + [f"metrics.`{name}`" for name in METRICS if name in metrics]
     state = {
-        "searchFilter": f"tags.study = '{study_id}' and tags.level != 'replicate'",
-        "orderByKey": "attributes.start_time",
+        "searchFilter": f"tags.study = '{study_id}' and tags.level = 'condition'",
+        # sorted by date the front end folds conditions under their study; by anything else it lists them
+        "orderByKey": "tags.`mlflow.runName`",
         "orderByAsc": True,
         "startTime": "ALL",
         "lifecycleFilter": "Active",
         "modelVersionFilter": "All Runs",
         "datasetsFilter": [],
         "selectedColumns": ["attributes.`Run Name`", *columns],
-        "runsExpanded": {run_id: True},
+        "runsExpanded": {},
         "runsPinned": [],
         "runsHidden": [],
         "runsHiddenMode": "FIRST_20_RUNS",

@@ -1,100 +1,184 @@
-"""The statistics on data whose truth is known: how often intervals cover, and how often a scenario decides falsely.
+"""The statistics on data whose truth is known: how often intervals miss, and how often a scenario decides falsely.
 
-Simulated with fixed seeds; the limits allow for the binomial noise of the number of trials.
+Seeds are fixed; every limit is the nominal rate plus three standard errors of the number of trials, unless it says
+otherwise.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
-from suite.inference import decide, intervals
-from suite.inference.intervals import Mean, Share, ShareDifference
-from suite.vocabulary import Condition, Hypothesis, Trace
+from suite.inference import decide, means
+from suite.inference.intervals import Share, ShareDifference
+from suite.inference.means import Mean
+from suite.vocabulary import Condition, Event, Hypothesis, Trace
 
-TRIALS = 400
+UNIT = (0.0, 1.0)
+
+
+def limit(rate: float, trials: int) -> float:
+    return rate + 3 * math.sqrt(rate * (1 - rate) / trials)
 
 
 @pytest.fixture(autouse=True)
 def fewer_resamples(monkeypatch):
-    """Coverage does not need the last digit of each endpoint."""
-    monkeypatch.setattr(intervals, "RESAMPLES", 999)
+    """Coverage does not need the last digit of each end."""
+    monkeypatch.setattr(means, "RESAMPLES", 1199)
 
 
-def dead_units(rng, shape):
-    """Multiples of 1/32, most replicates with none dead: typical of dead fractions. Mean 0.0125."""
-    return rng.binomial(32, 0.05, shape) * (rng.uniform(size=shape) < 0.25) / 32
+def partial_deaths(share):
+    """A share of replicates loses units, a beta(1, 4) part of the 32; the others none. Mean share/5."""
+    return lambda rng, n: (rng.uniform(size=n) < share) * rng.binomial(32, rng.beta(1, 4, n)) / 32
 
 
+#: name: (draw, truth, range, allowed error at 5 %, allowed error at 5 %/12)
 LAWS = {
-    "normal": (lambda rng, n: rng.standard_normal(n), 0.0, None),
-    "exponential": (lambda rng, n: rng.exponential(size=n), 1.0, None),
-    "dead units": (dead_units, 0.25 * 0.05, (0.0, 1.0)),
-    "rare": (lambda rng, n: (rng.uniform(size=n) < 0.02).astype(float), 0.02, (0.0, 1.0)),
-    "nearly all": (lambda rng, n: 1 - rng.binomial(1, 0.1, n) / 32, 1 - 0.1 / 32, (0.0, 1.0)),
+    "normal": (lambda rng, n: rng.standard_normal(n), 0.0, None, 0.05, 0.05 / 12),
+    # the known shortfall of skewed laws without a range, as the table in means.py has it
+    "exponential": (lambda rng, n: rng.exponential(size=n), 1.0, None, 0.055, 0.01),
+    "units die alone": (lambda rng, n: rng.binomial(32, 0.01, n) / 32, 0.01, UNIT, 0.05, 0.05 / 12),
+    "1 in 20 partly": (partial_deaths(0.05), 0.01, UNIT, 0.05, 0.05 / 12),
+    "1 in 10 partly": (partial_deaths(0.1), 0.02, UNIT, 0.05, 0.05 / 12),
+    "1 in 5 partly": (partial_deaths(0.2), 0.04, UNIT, 0.05, 0.05 / 12),
+    "1 in 50 wholly": (lambda rng, n: (rng.uniform(size=n) < 0.02).astype(float), 0.02, UNIT, 0.05, 0.05 / 12),
+    "pairs": (
+        lambda rng, n: partial_deaths(0.1)(rng, n) - partial_deaths(0.1)(rng, n),
+        0.0,
+        (-1.0, 1.0),
+        0.05,
+        0.05 / 12,
+    ),
 }
 
 
+@pytest.mark.parametrize("n", [16, 64])
 @pytest.mark.parametrize("name", LAWS)
-def test_intervals_of_a_mean_cover_at_64(name):
-    """Nominal 95 %. The skewed laws are the hard ones: at n = 64 a few points less are measured and allowed for."""
-    draw, truth, bounds = LAWS[name]
-    covered = 0
-    for trial in range(TRIALS):
-        low, high = Mean(draw(np.random.default_rng(trial), 64), trial, bounds).interval(0.05)
-        covered += low <= truth <= high
-    assert covered / TRIALS >= {"exponential": 0.92, "dead units": 0.91}.get(name, 0.93)
+def test_intervals_of_a_mean_cover(name, n):
+    """At the scenario's level and at the level of one in twelve hypotheses, where a verdict is taken in practice."""
+    draw, truth, bounds, plain, corrected = LAWS[name]
+    trials = 300
+    missed = np.zeros(2)
+    for trial in range(trials):
+        mean = Mean(draw(np.random.default_rng(trial), n), trial, bounds)
+        ends = [mean.interval(alpha) for alpha in (0.05, 0.05 / 12)]
+        missed += [not low <= truth <= high for low, high in ends]
+    assert missed[0] / trials <= limit(plain, trials)
+    assert missed[1] / trials <= limit(corrected, trials)
+
+
+def test_intervals_are_not_so_wide_that_they_always_cover():
+    """The expected length at n = 64 beside that of the t interval, for values in which nothing is wrong."""
+    lengths = []
+    for trial in range(40):
+        values = np.random.default_rng(trial).standard_normal(64)
+        mean = Mean(values, trial, None)
+        low, high = mean.interval(0.05)
+        t = mean._t(0.05)
+        lengths.append((high - low) / (mean._unit * (t[1] - t[0])))
+    assert 1.0 <= np.mean(lengths) < 1.06
 
 
 @pytest.mark.parametrize("p", [0.0, 0.01, 0.3, 0.97])
 def test_shares_cover_whatever_the_truth(p):
     rng = np.random.default_rng(3)
-    covered = sum(low <= p <= high for low, high in (Share(rng.uniform(size=64) < p).interval(0.05) for _ in range(2000)))
-    assert covered / 2000 >= 0.94
+    intervals = [Share(rng.uniform(size=64) < p).interval(0.05) for _ in range(2000)]
+    assert sum(not low <= p <= high for low, high in intervals) / 2000 <= limit(0.05, 2000)
 
 
-def test_paired_differences_of_shares_cover():
+@pytest.mark.parametrize(("first", "second"), [((0.0, 0.4), (0.1, 0.3)), ((0.0, 0.02), (0.5, 0.51)), ((0.0, 0.5), (0.5, 1.0))])
+def test_paired_differences_of_shares_cover(first, second):
     rng = np.random.default_rng(3)
-    covered = 0
-    for _ in range(2000):
+    truth = (first[1] - first[0]) - (second[1] - second[0])
+    missed = 0
+    for _ in range(1000):
         u = rng.uniform(size=64)
-        low, high = ShareDifference(u < 0.4, (u > 0.1) & (u < 0.3)).interval(0.05)
-        covered += low <= 0.2 <= high
-    assert covered / 2000 >= 0.94
+        held = [(u >= low) & (u < high) for low, high in (first, second)]
+        low, high = ShareDifference(*held).interval(0.05)
+        missed += not low <= truth <= high
+    assert missed / 1000 <= limit(0.05, 1000)
 
 
-def test_false_verdicts_over_a_whole_scenario_stay_below_the_stated_level():
-    """Six hypotheses whose true effect lies exactly at the threshold, where any decision is a false one, sharing one control group as
-    scenarios do. At confidence 0.9 at most 10 % of scenarios may hold any false decision."""
-    conditions = [Condition(str(k), {"x": k}, {}) for k in range(7)]
-    hypotheses = [
-        Hypothesis(f"h{k}", "C01", "as_stated", "treatment", "s", "loss", "mean", {"x": k}, {"x": 0}, value=0.5) for k in range(1, 7)
-    ]
+def study(values, metric):
+    """Condition k holds values[k]."""
+    conditions = [Condition(str(k), {"x": k}, {}) for k in range(len(values))]
+    traces = {
+        str(k): Trace(str(k), 0, np.array([0]), {}, {metric: np.asarray(v, float)}, np.full(len(v), -1)) for k, v in enumerate(values)
+    }
+    return conditions, traces
+
+
+def about(k, metric, **fields):
+    base = {"claim": "C01", "part": "as_stated", "role": "treatment", "statement": "s", "test": "mean"}
+    return Hypothesis(name=f"h{k}", metric=metric, treatment={"x": k}, **(base | fields))
+
+
+def familywise(trials, metric, draw, hypotheses, at_the_threshold, confidence=0.9):
+    """Share of studies with any decision on a hypothesis whose truth is its threshold, where each is false."""
     false = 0
-    for trial in range(TRIALS):
-        rng = np.random.default_rng(10_000 + trial)
-        control = rng.standard_normal(64)
-        traces = {"0": Trace("0", 0, np.array([0]), {}, {"loss": control}, np.full(64, -1))}
-        for k in range(1, 7):
-            values = control + 0.5 + 0.3 * rng.standard_normal(64)
-            traces[str(k)] = Trace(str(k), 0, np.array([0]), {}, {"loss": values}, np.full(64, -1))
-        outcome = decide(hypotheses, conditions, traces, 0.9, trial)
-        false += any(verdict.verdict != "inconclusive" for verdict in outcome.verdicts)
-    # three standard errors of a binomial share of 0.1 at 400 trials are 0.045
-    assert false / TRIALS <= 0.1 + 0.045
+    for trial in range(trials):
+        conditions, traces = study(draw(np.random.default_rng(10_000 + trial)), metric)
+        verdicts = decide(hypotheses, conditions, traces, confidence, trial).verdicts
+        false += any(v.verdict != "inconclusive" for v in verdicts if v.hypothesis.name in at_the_threshold)
+    return false / trials
+
+
+def test_false_verdicts_with_a_shared_control():
+    """Six paired effects on one control group, each truly at its threshold."""
+
+    def draw(rng):
+        control = rng.standard_normal(32)
+        return [control, *(control + 0.5 + 0.3 * rng.standard_normal(32) for _ in range(6))]
+
+    hypotheses = [about(k, "loss", contrast={"x": 0}, value=0.5) for k in range(1, 7)]
+    assert familywise(150, "loss", draw, hypotheses, {h.name for h in hypotheses}) <= limit(0.1, 150)
+
+
+def test_false_verdicts_where_others_are_rightly_decided():
+    """Four effects are plain, so the shares grow as Holm allows; two lie at their thresholds, one in either
+    direction."""
+
+    def draw(rng):
+        return [rng.standard_normal(32) + (3 if k < 2 else -3 if k < 4 else 0) for k in range(6)]
+
+    hypotheses = [about(k, "loss", direction="less" if k == 5 else "greater") for k in range(6)]
+    assert familywise(150, "loss", draw, hypotheses, {"h4", "h5"}) <= limit(0.1, 150)
+
+
+def test_false_verdicts_on_dead_units():
+    """Six dead fractions, zero in most replicates, each truly at its threshold."""
+
+    def draw(rng):
+        return [partial_deaths(share)(rng, 64) for share in (0.03, 0.05, 0.08, 0.1, 0.15, 0.2)]
+
+    values = [share / 5 for share in (0.03, 0.05, 0.08, 0.1, 0.15, 0.2)]
+    hypotheses = [about(k, "dead_fraction", direction="less", value=value) for k, value in enumerate(values)]
+    assert familywise(150, "dead_fraction", draw, hypotheses, {h.name for h in hypotheses}) <= limit(0.1, 150)
+
+
+def test_false_verdicts_on_shares():
+    """Eight proportions, each truly at its threshold, four of them refutable from above only."""
+    truths = (0.02, 0.1, 0.3, 0.5, 0.5, 0.7, 0.9, 0.98)
+
+    def draw(rng):
+        return [(rng.uniform(size=64) < p).astype(float) for p in truths]
+
+    hypotheses = [
+        about(k, "loss", test="proportion", event=Event("==", 1), value=p, direction="less" if k % 2 else "greater")
+        for k, p in enumerate(truths)
+    ]
+    assert familywise(300, "loss", draw, hypotheses, {h.name for h in hypotheses}) <= limit(0.1, 300)
 
 
 def test_a_plain_effect_is_found():
-    """Without power a procedure that never decides would pass the test above."""
-    conditions = [Condition(str(k), {"x": k}, {}) for k in range(2)]
-    h = Hypothesis("h", "C01", "as_stated", "treatment", "s", "loss", "mean", {"x": 1}, {"x": 0}, value=0.5)
+    """Without power a procedure that never decides would pass every test above."""
     found = 0
+    hypotheses = [about(1, "loss", contrast={"x": 0}, value=0.5)]
     for trial in range(50):
         rng = np.random.default_rng(trial)
         control = rng.standard_normal(64)
-        traces = {
-            "0": Trace("0", 0, np.array([0]), {}, {"loss": control}, np.full(64, -1)),
-            "1": Trace("1", 0, np.array([0]), {}, {"loss": control + 0.7 + 0.3 * rng.standard_normal(64)}, np.full(64, -1)),
-        }
-        found += decide([h], conditions, traces, 0.95, trial).verdicts[0].verdict == "supported"
+        conditions, traces = study([control, control + 0.7 + 0.3 * rng.standard_normal(64)], "loss")
+        found += decide(hypotheses, conditions, traces, 0.95, trial).verdicts[0].verdict == "supported"
     assert found >= 48
