@@ -114,8 +114,16 @@ def _study(arguments: list[str]) -> int:
     except HydraException as error:
         raise RequestError(_one_line(error, overrides)) from error
     codes: list[int] = []
+    wrong: list[Exception] = []
 
     def job(cfg: DictConfig) -> None:
+        try:
+            codes.append(study_of(cfg))
+        except (RequestError, HydraException, OmegaConfBaseException) as error:
+            # raised out of a job, Hydra would print a line of its own before ours
+            wrong.append(error)
+
+    def study_of(cfg: DictConfig) -> int:
         if cfg.get("scenario") is None:
             raise RequestError("no scenario was named; add +scenario=NAME (python -m suite lists them)")
         runtime = HydraConfig.get().runtime
@@ -123,13 +131,15 @@ def _study(arguments: list[str]) -> int:
         request = compose_study(cfg, list(HydraConfig.get().overrides.task), origin)
         from suite.study.run import run_study
 
-        codes.append(run_study(request))
+        return run_study(request)
 
     run: Callable[[], Any] = hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)
     before = sys.argv
     sys.argv = ["suite", *arguments]
     try:
         run()
+        if wrong:
+            raise wrong[0]
     except (HydraException, OmegaConfBaseException) as error:
         raise RequestError(_one_line(error, overrides)) from error
     except SystemExit as stop:

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from hydra import compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
 from suite.config.choices import nearest
@@ -66,7 +67,10 @@ def check_overrides(overrides: Sequence[str], scenarios: Sequence[str]) -> None:
     parser = OverridesParser.create()
     keys, choices = known_keys(), groups()
     for text in overrides:
-        override = parser.parse_override(text)
+        try:
+            override = parser.parse_override(text)
+        except OverrideParseException as error:
+            raise RequestError(f"{text}: cannot be read as KEY=VALUE ({str(error).splitlines()[0]})") from error
         key = override.key_or_group
         if key == "scenario":
             for name in _values(override):

@@ -39,13 +39,12 @@ def suite(folder: Path, *arguments: str, timeout: float = 240, **env: str) -> su
         (["+scenario=born_dead", "optimizer.lr=-0.1"], "must be above zero"),
         (["+scenario=born_dead", "data=fashon_mnist"], "nearest is 'fashion_mnist'"),
         (["+scenario=born_dead", "scenario.hypotheses.nothing_moves.metric=moved"], "which no probe measures"),
-        (["+scenario=born_dead", "optimizer=adam", "optimizer=sgd"], "optimizer"),
         (["replicates=3"], "no scenario was named"),
         (["verfy"], "there is no such command"),
         (["sync", "nowhere"], "not a finished record"),
         (["report", "nowhere"], "no record"),
         (["--config-dir", "nowhere", "+scenario=x"], "no such folder"),
-        (["+scenario=born_dead", "executor.workers=[1"], "executor.workers"),
+        (["+scenario=born_dead", "executor.workers=[1"], "cannot be read as KEY=VALUE"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_exit_2(tmp_path, arguments, message):
