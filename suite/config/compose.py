@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from hydra import compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import OverrideParseException
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from suite.config.choices import nearest
@@ -69,7 +69,7 @@ def check_overrides(overrides: Sequence[str], scenarios: Sequence[str]) -> None:
     for text in overrides:
         try:
             override = parser.parse_override(text)
-        except OverrideParseException as error:
+        except HydraException as error:
             raise RequestError(f"{text}: cannot be read as KEY=VALUE ({str(error).splitlines()[0]})") from error
         key = override.key_or_group
         if key == "scenario":

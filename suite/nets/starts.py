@@ -21,11 +21,16 @@ PASS_ELEMENTS = 2**25
 def replicate_slices(count: int, per_replicate: int) -> Iterator[slice]:
     """Slices of the replicate dimension small enough for a whole-dataset pass.
 
-    Every replicate is computed by itself in each operation, so the slicing cannot change a number.
+    Every replicate is computed by itself in each operation, so the slicing cannot change a number, with one exception: a
+    reduction to a single output takes another path through the kernels and may round differently. No slice therefore
+    holds one replicate alone, unless there is only one.
     """
-    size = max(1, PASS_ELEMENTS // max(per_replicate, 1))
-    for first in range(0, count, size):
-        yield slice(first, min(first + size, count))
+    size = max(2, PASS_ELEMENTS // max(per_replicate, 1))
+    first = 0
+    while first < count:
+        last = count if count - (first + size) <= 1 else first + size
+        yield slice(first, last)
+        first = last
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -72,7 +72,28 @@ def train_block(block: Block, dataset: Dataset, report: Report | None = None) ->
 
 
 def train(block: Block, dataset: Dataset, report: Report | None = None) -> tuple[Trace, State]:
-    """As ``train_block``, with the stack as it stands at the end."""
+    """As ``train_block``, with the stack as it stands at the end.
+
+    A replicate alone is trained with its successor beside it, which is then dropped: reductions to a single output
+    take another path through the kernels, and its last bits would depend on the company it keeps.
+    """
+    if block.count > 1:
+        return _train(block, dataset, report)
+    halved = None if report is None else lambda steps, dead: report(steps // 2, dead)
+    trace, state = _train(replace(block, count=2), dataset, halved)
+    alone = replace(
+        trace,
+        curves={name: curve[:1] for name, curve in trace.curves.items()},
+        finals={name: final[:1] for name, final in trace.finals.items()},
+        diverged_at=trace.diverged_at[:1],
+        timings={name: value / 2 if name.endswith("per_second") else value for name, value in trace.timings.items()},
+    )
+    state.parameters = {name: value[:1] for name, value in state.parameters.items()}
+    state.buffers = {name: value[:1] for name, value in state.buffers.items()}
+    return alone, state
+
+
+def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace, State]:
     numeric = Numeric.of(block.condition.config)
     device = torch.device(block.device)
     dtype = DTYPES[numeric.precision]
