@@ -92,7 +92,7 @@ def _facts(study: Study) -> dict[str, Any]:
         "study": study,
         "status": outcome.status,
         "status_line": words.status_line(outcome, plan),
-        "claims": [(name, text, words.claim_sentence(name, outcome)) for name, text in plan.claims.items()],
+        "claims": [(name, text, words.claim_sentence(name, outcome)) for name, text in sorted(plan.claims.items())],
         "rows": rows,
         "references": references,
         "finals": _finals(study),
