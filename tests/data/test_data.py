@@ -104,7 +104,7 @@ def idx(array: np.ndarray) -> bytes:
     return struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
 
 
-@pytest.fixture()
+@pytest.fixture
 def tiny(monkeypatch, tmp_path):
     """Four tiny files in the real format, where Debian would have them, with their checksums."""
     rng = np.random.default_rng(0)
