@@ -37,7 +37,8 @@ def code_fingerprint() -> str:
 
 
 def block_key(block: Block, data: Mapping[str, str], code: str, torch_version: str) -> str:
-    """SHA-256 over configuration (precision included), replicates, seed, device type, data, code and torch version.
+    """SHA-256 over configuration (precision included), replicates, seed, device type, data, code and the versions of torch
+    and of NumPy, which draws the initial weights.
     The condition's name is not part of it.
     """
     parts = {
@@ -49,6 +50,7 @@ def block_key(block: Block, data: Mapping[str, str], code: str, torch_version: s
         "data": data,
         "code": code,
         "torch": torch_version,
+        "numpy": np.__version__,
     }
     return hashlib.sha256(to_json(parts).encode()).hexdigest()
 

@@ -88,7 +88,7 @@ def test_the_largest_standardised_value_keeps_its_bounds():
         values[0, 0, 1] = -1.0
         net = Mlp.of(Model(hidden=[500], norm="batch"), 500, 2)
         eye = {
-            "layer1.weight": torch.eye(500, dtype=torch.float64)[None] * 1e4,
+            "layer1.weight": torch.eye(500, dtype=torch.float64)[None] * 1e7,  # against which ε is nothing
             "layer1.bias": torch.zeros(1, 500, dtype=torch.float64),
             "layer1.scale": torch.ones(1, 500, dtype=torch.float64),
             "layer1.shift": torch.zeros(1, 500, dtype=torch.float64),

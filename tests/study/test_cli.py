@@ -129,15 +129,7 @@ def test_block_size_workers_and_probes_change_no_byte(undisturbed, tmp_path):
         tmp_path, "+scenario=born_dead", "replicates=6", "tracking=off", "executor=local", "executor.workers=2", "executor.block_size=5"
     )
     assert done.returncode == 0, done.stderr
-    # a mean over an odd number of examples (355 test digits) depends in its last bit on where a row lies in memory
-    one, two = (pq.read_table(record / "replicates.parquet").to_pydict() for record in (undisturbed, tmp_path / "results" / "born_dead"))
-    assert list(one) == list(two)
-    for column in one:
-        if column == "test_loss":
-            np.testing.assert_allclose(one[column], two[column], rtol=3e-7)
-        else:
-            assert one[column] == two[column], column
-    assert numbers(tmp_path / "results" / "born_dead")["verdict.json"] == numbers(undisturbed)["verdict.json"]
+    assert numbers(tmp_path / "results" / "born_dead") == numbers(undisturbed)
 
 
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])

@@ -33,6 +33,8 @@ VARIANTS = {
     "killed": replace(BASE, start=Start(name="killed", margin=0.02, after=10), probes=Probes("full", 5, ["rollout"])),
     "born_dead_layer2": replace(BASE, start=Start(name="born_dead", layer=2)),
     "full_batch": replace(BASE, train=Train(10, None)),
+    "odd_everywhere": replace(BASE, data=Data(subset=299), model=Model(hidden=[13, 7]), train=Train(25, 5)),
+    "odd_full_batch": replace(BASE, data=Data(subset=299), model=Model(hidden=[9]), train=Train(10, None)),
     "squared": replace(BASE, train=Train(25, 16, "squared_error"), model=Model(hidden=[16, 8], activation="gelu")),
     "prelu": replace(BASE, model=Model(hidden=[16], activation="prelu")),
 }
