@@ -7,6 +7,7 @@ before. Everything is drawn on the CPU, so runs on other devices start from the 
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,40 +35,50 @@ def stack_normal(seed: int, replicates: Sequence[int], purpose: str, shape: tupl
     return np.stack([generator(seed, replicate, purpose).standard_normal(shape) for replicate in replicates])
 
 
+#: Bytes of batch orders kept for the next condition, which asks for the same ones.
+KEPT_BYTES = 2**26
+_kept: OrderedDict[tuple[object, ...], NDArray[np.int64]] = OrderedDict()
+
+
 class BatchOrder:
     """Which examples each replicate sees at each step.
 
     Every epoch is a permutation of its own (purpose ``<purpose>/epoch<e>``) cut into floor(N/B) batches; the
     remainder is dropped and differs from epoch to epoch. A batch size of None, or of N or more, is the full set in
-    its natural order. Any step may be asked for at any time; only the latest epoch is kept.
+    its natural order. Any step may be asked for at any time. Paired conditions ask for the same epochs, so the latest
+    ones are kept, up to ``KEPT_BYTES``, for whoever asks next.
     """
 
     def __init__(self, seed: int, replicates: Sequence[int], examples: int, batch_size: int | None, purpose: str = "order") -> None:
-        self.seed, self.replicates, self.examples, self.purpose = seed, replicates, examples, purpose
+        self.seed, self.replicates, self.examples, self.purpose = seed, tuple(replicates), examples, purpose
         self.batch_size = None if batch_size is None or batch_size >= examples else batch_size
-        self._epoch = -1
-        self._batches: NDArray[np.int64] = np.empty((0,), dtype=np.int64)
 
     def epoch(self, epoch: int) -> NDArray[np.int64]:
         """All batches of one epoch, shape [replicate, batches, batch]."""
-        if epoch != self._epoch:
-            size = self.batch_size or self.examples
-            batches = self.examples // size
-            if self.batch_size is None:
-                order = np.broadcast_to(np.arange(self.examples), (len(self.replicates), self.examples))
-            else:
-                order = np.stack(
-                    [
-                        generator(self.seed, replicate, f"{self.purpose}/epoch{epoch}").permutation(self.examples)
-                        for replicate in self.replicates
-                    ]
-                )
-            self._batches = order[:, : batches * size].reshape(len(self.replicates), batches, size)
-            self._epoch = epoch
-        return self._batches
+        if self.batch_size is None:
+            return np.broadcast_to(np.arange(self.examples), (len(self.replicates), 1, self.examples))
+        key = (self.seed, self.replicates, self.examples, self.purpose, epoch)
+        order = _kept.pop(key, None)
+        if order is None:
+            purpose = f"{self.purpose}/epoch{epoch}"
+            order = np.stack([generator(self.seed, replicate, purpose).permutation(self.examples) for replicate in self.replicates])
+            while _kept and sum(kept.nbytes for kept in _kept.values()) + order.nbytes > KEPT_BYTES:
+                _kept.popitem(last=False)
+        _kept[key] = order
+        batches = self.examples // self.batch_size
+        return order[:, : batches * self.batch_size].reshape(len(self.replicates), batches, self.batch_size)
 
     def indices(self, step: int) -> NDArray[np.int64]:
         """The examples of one step, shape [replicate, batch]."""
+        return self.stretch(step, 1)[:, 0]
+
+    def stretch(self, first: int, steps: int) -> NDArray[np.int64]:
+        """The examples of consecutive steps, shape [replicate, steps, batch]."""
         per_epoch = self.examples // (self.batch_size or self.examples)
-        epoch, batch = divmod(step, per_epoch)
-        return self.epoch(epoch if self.batch_size else 0)[:, batch]
+        pieces = []
+        while steps:
+            epoch, batch = divmod(first, per_epoch)
+            taken = min(steps, per_epoch - batch)
+            pieces.append(self.epoch(epoch)[:, batch : batch + taken])
+            first, steps = first + taken, steps - taken
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)

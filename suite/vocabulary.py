@@ -139,7 +139,8 @@ class Trace:
     Shapes: ``steps`` [time]; each curve [replicate, time]; each final [replicate]; ``diverged_at``
     [replicate], the step of the first non-finite loss or weight, -1 where there was none.
     ``timings`` (seconds and rates of this block, never part of the reproducible numbers) has
-    ``train_seconds``, ``probe_seconds``, ``replicate_steps_per_second``, ``samples_per_second``, ``step_seconds``.
+    ``train_seconds``, ``evaluate_seconds`` (whole-set passes), ``probe_seconds`` (what probes make of steps and passes),
+    ``replicate_steps_per_second``, ``samples_per_second``, ``step_seconds``.
     """
 
     condition: str

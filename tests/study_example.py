@@ -23,6 +23,7 @@ def trace(name: str, level: float, diverged: bool = False) -> Trace:
     curves = {"dead_fraction": curve, "train_loss": loss}
     timings = {
         "train_seconds": 1.5,
+        "evaluate_seconds": 0.5,
         "probe_seconds": 0.25,
         "replicate_steps_per_second": 106.7,
         "samples_per_second": 6826.0,

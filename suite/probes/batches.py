@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from suite.probes.views import Evaluation, Layout, Quiet, StepView
+from suite.probes.views import Evaluation, Layout, Quiet, Stretch, Watch
 
 
 class BatchDead(Quiet):
@@ -28,12 +28,16 @@ class BatchDead(Quiet):
         """The extremes over all batches."""
         return ("batch_dead_fraction_max", "batch_dead_fraction_min")
 
-    def after_step(self, view: StepView) -> None:
-        """Reads the pre-activations the step computed anyway."""
-        dead = torch.cat([pre.amax(dim=1) <= 0 for pre in view.pre], dim=1).to(torch.float64).mean(dim=1)
-        self.high = dead if self.latest is None else torch.maximum(self.high, dead)
-        self.low = dead if self.latest is None else torch.minimum(self.low, dead)
-        self.latest = dead
+    def watches(self) -> frozenset[Watch]:
+        """The share of every mini-batch."""
+        return frozenset({"batch_dead"})
+
+    def after_steps(self, stretch: Stretch) -> None:
+        """Keeps the extremes and the latest."""
+        high, low = stretch.batch_dead.amax(dim=1), stretch.batch_dead.amin(dim=1)
+        self.high = high if self.latest is None else torch.maximum(self.high, high)
+        self.low = low if self.latest is None else torch.minimum(self.low, low)
+        self.latest = stretch.batch_dead[:, -1]
 
     def evaluate(self, view: Evaluation) -> dict[str, Tensor]:
         """Nothing before the first step."""
@@ -68,13 +72,21 @@ class BatchNormBound(Quiet):
         """Shares decided and counts broken."""
         return ("bound_alive_share", "bound_dead_share", "bound_alive_broken", "bound_dead_broken", "bound_skipped_share")
 
-    def after_step(self, view: StepView) -> None:
+    def watches(self) -> frozenset[Watch]:
+        """Every step with its pre-activations, where there is BatchNorm before the activation."""
+        return frozenset({"every_step"}) if self._checked else frozenset()
+
+    @property
+    def _checked(self) -> bool:
+        return self.layout.norm == "batch" and self.layout.norm_position == "before"
+
+    def after_steps(self, stretch: Stretch) -> None:
         """Accumulates counts over layers; without BatchNorm before the activation there is nothing to check."""
-        if self.layout.norm != "batch" or self.layout.norm_position != "before":
+        if not self._checked:
             return
-        for layer, pre, variance in zip(self.layout.layers, view.pre, view.variance, strict=True):
+        for layer, pre, variance in zip(self.layout.layers, stretch.pre, stretch.variance, strict=True):
             n = pre.shape[1]
-            scale, shift = view.parameters[f"{layer}.scale"].abs(), view.parameters[f"{layer}.shift"]
+            scale, shift = stretch.affine[f"{layer}.scale"].abs(), stretch.affine[f"{layer}.shift"]
             usable = (variance > self.MIN_VARIANCE) & (scale > 0)
             # ε shrinks the standardised values by √(var/(var+ε)); the bounds shrink and widen with it
             shrink = torch.sqrt(variance / (variance + 1e-5))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from suite.probes.views import Evaluation, Layout, Quiet, StepView
+from suite.probes.views import Evaluation, Layout, Quiet, Stretch, Watch
 
 
 def _grouped(gradients: dict[str, Tensor], members: tuple[str, ...]) -> Tensor:
@@ -27,11 +27,15 @@ class Gradients(Quiet):
         """Three metrics for each group."""
         return tuple(f"{metric}.{group}" for metric in ("grad_norm", "grad_zero_fraction", "grad_max_abs") for group in self.layout.groups)
 
-    def after_step(self, view: StepView) -> None:
+    def watches(self) -> frozenset[Watch]:
+        """The largest gradient of every step."""
+        return frozenset({"grad_peak"})
+
+    def after_steps(self, stretch: Stretch) -> None:
         """Keeps a running maximum per group; the rest is worked out only when an evaluation asks."""
-        self.latest = dict(view.gradients)
+        self.latest = dict(stretch.gradients)
         for group, members in self.layout.groups.items():
-            size = torch.stack([view.gradients[name].flatten(1).abs().amax(dim=1) for name in members]).amax(dim=0)
+            size = torch.stack([stretch.grad_peak[name] for name in members]).amax(dim=0)
             self.peak[group] = torch.maximum(self.peak[group], size) if group in self.peak else size
 
     def evaluate(self, view: Evaluation) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -68,16 +68,26 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class StepView:
-    """One training step, from what was at hand: its gradients, the batch's pre-activations, the batch variance of each
-    normalised layer, and the parameters the gradients were taken at.
+class Stretch:
+    """Consecutive training steps between two evaluations, from what was at hand while they ran.
+
+    ``grad_peak`` holds the largest absolute element [replicate] of each parameter's mini-batch gradient (decay not
+    included) over all the steps; ``batch_dead`` the share of hidden units at or below zero on the whole mini-batch, per
+    step. Both may be left empty where no probe watches them. The rest is of the latest step alone: its ``gradients``,
+    the batch's pre-activations ``pre`` [replicate, batch, unit] per hidden layer, and for normalised layers the batch
+    ``variance`` and the scale and shift (``affine``) the step was taken with.
     """
 
-    step: int
+    grad_peak: Mapping[str, Float[Tensor, " replicate"]]
+    batch_dead: Float[Tensor, "replicate step"]
     gradients: Mapping[str, Tensor]
     pre: tuple[Tensor, ...]
     variance: tuple[Tensor, ...]
-    parameters: Mapping[str, Tensor]
+    affine: Mapping[str, Tensor]
+
+
+#: What a probe may ask to be gathered while steps run: two of the fields of a stretch, or to be shown every step.
+Watch = Literal["grad_peak", "batch_dead", "every_step"]
 
 
 class Probe(Protocol):
@@ -91,8 +101,12 @@ class Probe(Protocol):
         """Names of the further final values it returns from ``finish``."""
         ...
 
-    def after_step(self, view: StepView) -> None:
-        """Called after every training step's backward pass, before the update."""
+    def watches(self) -> frozenset[Watch]:
+        """What it needs gathered while steps run."""
+        ...
+
+    def after_steps(self, stretch: Stretch) -> None:
+        """Called when the steps between two evaluations are done (after each single one for ``every_step``)."""
         ...
 
     def evaluate(self, view: Evaluation) -> dict[str, Tensor]:
@@ -111,8 +125,12 @@ class Quiet:
         """No further final values."""
         return ()
 
-    def after_step(self, view: StepView) -> None:
-        """Nothing to take from a step."""
+    def watches(self) -> frozenset[Watch]:
+        """Nothing."""
+        return frozenset()
+
+    def after_steps(self, stretch: Stretch) -> None:
+        """Nothing to take from steps."""
 
     def finish(self) -> dict[str, Tensor]:
         """Nothing to add at the end."""

@@ -38,8 +38,9 @@ def block_seconds(block: Block, dataset: Dataset) -> float:
     wall = time.perf_counter() - began
     evaluations = len(trace.steps)
     step = trace.timings["train_seconds"] / max(steps, 1)
-    evaluation = trace.timings["probe_seconds"] / max(evaluations, 1)
-    rest = max(wall - trace.timings["train_seconds"] - trace.timings["probe_seconds"], 0.0)
+    watching = trace.timings["evaluate_seconds"] + trace.timings["probe_seconds"]
+    evaluation = watching / max(evaluations, 1)
+    rest = max(wall - trace.timings["train_seconds"] - watching, 0.0)
     prelude = numeric.start.after if numeric.start.name == "killed" else 0
     full = numeric.train.steps // numeric.probes.every + 2
     return rest + step * (numeric.train.steps + prelude) + evaluation * full

@@ -26,7 +26,7 @@ def _joined(traces: Sequence[Trace]) -> Trace:
             raise ValueError(f"{trace.condition}: replicate {expected} should come next, found {trace.first}")
         expected += trace.count
     head = traces[0]
-    totals = {key: sum(trace.timings[key] for trace in traces) for key in ("train_seconds", "probe_seconds")}
+    totals = {key: sum(trace.timings[key] for trace in traces) for key in ("train_seconds", "evaluate_seconds", "probe_seconds")}
     # rates of the condition: work done over time spent, not a mean of rates
     steps = int(head.steps[-1])
     rate = steps * expected / totals["train_seconds"] if totals["train_seconds"] else 0.0

@@ -3,40 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from suite.config.numeric import Numeric
-from suite.data import Dataset, Tensors
+from suite.data import Dataset
 from suite.nets.initial import initial_parameters
-from suite.nets.mlp import Buffers, Forward, Mlp, Parameters, groups_of
+from suite.nets.mlp import Mlp, groups_of
 from suite.nets.starts import make_dead
 from suite.probes import registry
-from suite.probes.views import Evaluation, Layout, Probe, StepView
+from suite.probes.views import Evaluation, Layout, Probe, Watch
 from suite.streams import BatchOrder
 from suite.training import optimizers
+from suite.training.eager import State
 from suite.training.evaluate import Task, evaluate, full_gradients
 from suite.training.losses import LOSSES, constant_loss
+from suite.training.paths import Steps, steps_of
 from suite.vocabulary import Block, Trace
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
+#: Indices of batches held at once; bounds memory, never numbers.
+STRETCH_INDICES = 2**22
+
 #: Told after every evaluation: replicate-steps since the last call, and the mean dead fraction (None if not measured).
 Report = Callable[[int, float | None], None]
-
-
-@dataclass
-class State:
-    """The stack in motion; the only thing in the engine that changes."""
-
-    parameters: Parameters
-    buffers: Buffers
-    stepper: optimizers.Stepper
-    diverged_at: Tensor
 
 
 def layout_of(numeric: Numeric, dataset: Dataset) -> Layout:
@@ -102,53 +97,54 @@ def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace
     net = network_of(numeric, dataset)
     task = Task(net, data, LOSSES[numeric.train.loss], dataset.classes is not None)
     layout = layout_of(numeric, dataset)
+    probes = registry.build(numeric.probes, layout)
+    watched = frozenset[Watch]().union(*(probe.watches() for probe in probes))
+    steps_run = steps_of(numeric, task, watched)
 
     parameters, buffers = initial_parameters(net, numeric.model, block.seed, replicates, device, dtype)
     never = torch.full((block.count,), -1, dtype=torch.int64, device=device)
     state = State(parameters, buffers, optimizers.build(numeric.optimizer, parameters), never)
-    begin(state, task, numeric, block.seed, replicates)
+    begin(state, steps_run, task, numeric, block.seed, replicates)
 
-    probes = registry.build(numeric.probes, layout)
     order = BatchOrder(block.seed, replicates, len(data.train_x), numeric.train.batch_size)
     observed = _Observed(probes, block.count)
-    steps, every = numeric.train.steps, numeric.probes.every
-    train_seconds = probe_seconds = 0.0
-    reported = 0
-    for step in range(steps + 1):
-        if step % every == 0 or step == steps:
-            began = time.perf_counter()
-            observed.evaluate(step, state, task)
-            probe_seconds += time.perf_counter() - began
+    longest = 1 if "every_step" in watched else max(1, STRETCH_INDICES // (block.count * layout.batch_size))
+    clock = _Clock()
+    observed.evaluate(0, state, task, clock)
+    for first, steps, evaluated in stretches(numeric.train.steps, numeric.probes.every, longest):
+        with clock("train_seconds"):
+            stretch = steps_run.run(state, order.stretch(first, steps), first)
+        with clock("probe_seconds"):
+            for probe in probes:
+                probe.after_steps(stretch)
+        if evaluated:
+            observed.evaluate(first + steps, state, task, clock)
             if report is not None:
-                report((step - reported) * block.count, observed.mean_dead())
-                reported = step
-        if step == steps:
-            break
-        began = time.perf_counter()
-        losses, gradients, forward = backward(state, task, batch_of(data, order.indices(step)))
-        middle = time.perf_counter()
-        view = StepView(step, gradients, tuple(p.detach() for p in forward.pre), forward.variance, state.parameters)
-        for probe in probes:
-            probe.after_step(view)
-        observed_at = time.perf_counter()
-        advance(state, losses, gradients, forward, step)
-        train_seconds += time.perf_counter() - observed_at + middle - began
-        probe_seconds += observed_at - middle
-    timings = _timings(train_seconds, probe_seconds, steps, block.count, layout.batch_size)
-    return observed.trace(block, state, timings), state
+                report((first + steps - observed.steps[-2]) * block.count, observed.mean_dead())
+    return observed.trace(block, state, clock.timings(numeric.train.steps, block.count, layout.batch_size)), state
 
 
-def begin(state: State, task: Task, numeric: Numeric, seed: int, replicates: range) -> None:
+def stretches(steps: int, every: int, longest: int) -> Iterator[tuple[int, int, bool]]:
+    """(first step, number of steps, whether an evaluation follows), cut at evaluations and at ``longest``."""
+    first = 0
+    while first < steps:
+        mark = min((first // every + 1) * every, steps)
+        taken = min(mark - first, longest)
+        first += taken
+        yield first - taken, taken, first == mark
+
+
+def begin(state: State, steps_run: Steps, task: Task, numeric: Numeric, seed: int, replicates: range) -> None:
     """Bring the freshly initialised stack to the condition's start."""
     start = numeric.start
     if start.name == "ordinary":
         return
-    if start.name == "killed":
+    if start.name == "killed" and start.after:
         # a stream of its own, so that the recorded steps see the same batches as every other condition
         order = BatchOrder(seed, replicates, len(task.data.train_x), numeric.train.batch_size, purpose="prelude")
-        for step in range(start.after):
-            losses, gradients, forward = backward(state, task, batch_of(task.data, order.indices(step)))
-            advance(state, losses, gradients, forward, 0)
+        steps_run.run(state, order.stretch(0, start.after), 0)
+        # a loss that broke before the start has broken at the start
+        state.diverged_at = state.diverged_at.clamp(max=0)
         if start.optimizer_state == "cleared":
             state.stepper.clear()
     dead = make_dead(task.net, state.parameters, state.buffers, task.data.train_x, start)
@@ -156,32 +152,32 @@ def begin(state: State, task: Task, numeric: Numeric, seed: int, replicates: ran
         state.parameters[name].copy_(value)
 
 
-def batch_of(data: Tensors, indices: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> tuple[Tensor, Tensor]:
-    """Inputs [replicate, batch, feature] and targets of one step, gathered by each replicate's own indices."""
-    chosen = torch.from_numpy(np.ascontiguousarray(indices)).to(data.train_x.device)
-    return data.train_x[chosen], data.train_y[chosen]
+class _Clock:
+    """Three clocks: training, the whole-set evaluation passes, and what probes make of both."""
 
+    def __init__(self) -> None:
+        self.seconds = {"train_seconds": 0.0, "evaluate_seconds": 0.0, "probe_seconds": 0.0}
+        self.running = ""
 
-def backward(state: State, task: Task, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor], Forward]:
-    """Mean loss of every replicate [replicate] and its gradient. Replicates share no term, so the gradient of the
-    sum of their losses is each one's own.
-    """
-    inputs, targets = batch
-    leaves = {name: value.detach().requires_grad_() for name, value in state.parameters.items()}
-    forward = task.net.forward(leaves, state.buffers, inputs, training=True)
-    losses = task.loss(forward.output, targets).mean(dim=1)
-    gradients = torch.autograd.grad(losses.sum(), list(leaves.values()), allow_unused=True, materialize_grads=True)
-    return losses.detach(), dict(zip(leaves, gradients, strict=True)), forward
+    def __call__(self, name: str) -> _Clock:
+        self.running = name
+        return self
 
+    def __enter__(self) -> None:
+        self.began = time.perf_counter()
 
-def advance(state: State, losses: Tensor, gradients: Mapping[str, Tensor], forward: Forward, step: int) -> None:
-    """Apply the update and note divergence: a replicate whose loss is not finite has ended at this step. What its
-    slice of the stack holds from then on touches no other replicate and is never reported.
-    """
-    state.stepper.step(state.parameters, gradients)
-    state.buffers = forward.buffers
-    ended = ~torch.isfinite(losses) & (state.diverged_at < 0)
-    state.diverged_at = torch.where(ended, step, state.diverged_at)
+    def __exit__(self, *unused: object) -> None:
+        self.seconds[self.running] += time.perf_counter() - self.began
+
+    def timings(self, steps: int, count: int, batch: int) -> dict[str, float]:
+        """The clocks, and the rates of the training one."""
+        train = self.seconds["train_seconds"]
+        rate = steps * count / train if train else 0.0
+        return self.seconds | {
+            "replicate_steps_per_second": rate,
+            "samples_per_second": rate * batch,
+            "step_seconds": train / steps if steps else 0.0,
+        }
 
 
 class _Observed:
@@ -194,13 +190,14 @@ class _Observed:
         self.columns = [name for probe in probes for name in probe.columns()]
         self.values: list[dict[str, Tensor]] = []
 
-    def evaluate(self, step: int, state: State, task: Task) -> None:
+    def evaluate(self, step: int, state: State, task: Task, clock: _Clock) -> None:
         """One evaluation; weights that are no longer finite are divergence too."""
-        seen = evaluate(task, state.parameters, state.buffers)
-        finite = torch.isfinite(seen.train_loss)
-        for value in state.parameters.values():
-            finite &= torch.isfinite(value).flatten(1).all(dim=1)
-        state.diverged_at = torch.where(~finite & (state.diverged_at < 0), step, state.diverged_at)
+        with clock("evaluate_seconds"):
+            seen = evaluate(task, state.parameters, state.buffers)
+            finite = torch.isfinite(seen.train_loss)
+            for value in state.parameters.values():
+                finite &= torch.isfinite(value).flatten(1).all(dim=1)
+            state.diverged_at = torch.where(~finite & (state.diverged_at < 0), step, state.diverged_at)
         diverged = state.diverged_at >= 0
         view = Evaluation(
             step,
@@ -216,11 +213,12 @@ class _Observed:
             task.data.train_x,
             diverged,
         )
-        taken: dict[str, Tensor] = {}
-        for probe in self.probes:
-            taken |= probe.evaluate(view)
-        self.steps.append(step)
-        self.values.append({name: _masked(value, diverged) for name, value in taken.items()})
+        with clock("probe_seconds"):
+            taken: dict[str, Tensor] = {}
+            for probe in self.probes:
+                taken |= probe.evaluate(view)
+            self.steps.append(step)
+            self.values.append({name: _masked(value, diverged) for name, value in taken.items()})
 
     def mean_dead(self) -> float | None:
         """Mean dead fraction at the latest evaluation over replicates still training."""
@@ -250,14 +248,3 @@ class _Observed:
 
 def _masked(value: Tensor, diverged: Tensor) -> Tensor:
     return torch.where(diverged, torch.nan, value.detach().to(torch.float64))
-
-
-def _timings(train: float, probe: float, steps: int, count: int, batch: int) -> dict[str, float]:
-    rate = steps * count / train if train else 0.0
-    return {
-        "train_seconds": train,
-        "probe_seconds": probe,
-        "replicate_steps_per_second": rate,
-        "samples_per_second": rate * batch,
-        "step_seconds": train / steps if steps else 0.0,
-    }

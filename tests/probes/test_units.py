@@ -13,7 +13,7 @@ from suite.probes.batches import BatchDead, BatchNormBound
 from suite.probes.gradients import Gradients
 from suite.probes.movement import Movement
 from suite.probes.units import Dead, Dormant
-from suite.probes.views import Evaluation, Layout, StepView, UnitStatistics
+from suite.probes.views import Evaluation, Layout, Stretch, UnitStatistics
 from suite.vocabulary import RequestError
 
 LAYOUT = Layout(
@@ -65,31 +65,33 @@ def test_dormant_follows_sokar():
     assert values["dormant_fraction"].item() == pytest.approx(4 / 5)
 
 
-def step_view(pre, gradients, parameters=None, variance=()) -> StepView:
-    return StepView(0, gradients, tuple(torch.tensor([p]) for p in pre), variance, parameters or {})
+def stretch(batch_dead=(), gradients=None, peak=None, pre=(), variance=(), affine=None) -> Stretch:
+    return Stretch(peak or {}, torch.tensor([batch_dead]), gradients or {}, pre, variance, affine or {})
 
 
-def test_batch_dead_looks_at_the_batch_alone():
+def test_batch_dead_keeps_the_extremes_over_every_step_and_the_latest():
     probe = BatchDead(LAYOUT)
+    assert probe.watches() == {"batch_dead"}
     assert probe.evaluate(evaluation([[1.0] * 3, [1.0] * 2])) == {}
-    probe.after_step(step_view([[[-1.0, 2.0, 0.0], [-1.0, -1.0, -3.0]], [[1.0, 1.0], [1.0, 1.0]]], {}))
-    probe.after_step(step_view([[[1.0, 2.0, 1.0], [-1.0, -1.0, -3.0]], [[1.0, 1.0], [1.0, 1.0]]], {}))
-    assert probe.evaluate(evaluation([[1.0] * 3, [1.0] * 2]))["batch_dead_fraction"].item() == 0
+    probe.after_steps(stretch([0.2, 0.4, 0.2]))
+    probe.after_steps(stretch([0.0, 0.1]))
+    assert probe.evaluate(evaluation([[1.0] * 3, [1.0] * 2]))["batch_dead_fraction"].item() == pytest.approx(0.1)
     end = probe.finish()
-    assert end["batch_dead_fraction_max"].item() == pytest.approx(2 / 5)
+    assert end["batch_dead_fraction_max"].item() == pytest.approx(0.4)
     assert end["batch_dead_fraction_min"].item() == 0
 
 
 def test_gradients_report_size_zeros_and_the_largest_so_far():
     probe = Gradients(LAYOUT)
     big = {"layer1.weight": torch.tensor([[[3.0, 0.0]]]), "layer2.weight": torch.tensor([[[4.0, 0.0]]]), "output.bias": torch.zeros(1, 2)}
-    small = {name: value / 10 for name, value in big.items()}
-    for gradients in (big, small):
-        probe.after_step(step_view([[[0.0]]], gradients))
+    for scale, peak in ((1.0, 4.5), (0.1, 0.4)):
+        gradients = {name: value * scale for name, value in big.items()}
+        peaks = {"layer1.weight": torch.tensor([3.0]), "layer2.weight": torch.tensor([peak]), "output.bias": torch.zeros(1)}
+        probe.after_steps(stretch(gradients=gradients, peak=peaks))
     values = probe.evaluate(evaluation([[1.0] * 3, [1.0] * 2]))
     assert values["grad_norm.hidden_weight"].item() == pytest.approx(0.5)
     assert values["grad_zero_fraction.hidden_weight"].item() == 0.5
-    assert values["grad_max_abs.hidden_weight"].item() == 4.0
+    assert values["grad_max_abs.hidden_weight"].item() == 4.5
     assert values["grad_max_abs.output_bias"].item() == 0.0
 
 
@@ -112,7 +114,8 @@ def test_the_batchnorm_bound_probe_notices_a_broken_bound():
     parameters = {"layer1.scale": torch.ones(1, 3), "layer1.shift": torch.tensor([[-0.4, -2.1, -1.0]])}
     pre = torch.full((1, 5, 3), -1.0)
     pre[0, 0, 1] = 0.1
-    probe.after_step(StepView(0, {}, (pre,), (torch.ones(1, 3),), parameters))
+    assert probe.watches() == {"every_step"}
+    probe.after_steps(stretch(pre=(pre,), variance=(torch.ones(1, 3),), affine=parameters))
     end = {name: value.item() for name, value in probe.finish().items()}
     assert end == pytest.approx(
         {"bound_alive_share": 1 / 3, "bound_dead_share": 1 / 3, "bound_alive_broken": 1, "bound_dead_broken": 1, "bound_skipped_share": 0}

@@ -16,7 +16,8 @@ from suite.data import load
 from suite.nets.initial import initial_parameters
 from suite.streams import BatchOrder
 from suite.training import optimizers
-from suite.training.engine import DTYPES, State, advance, backward, batch_of, network_of
+from suite.training.eager import State, advance, backward, batch_of
+from suite.training.engine import DTYPES, network_of
 from suite.training.evaluate import Task, evaluate, full_gradients
 from suite.training.losses import LOSSES
 
@@ -61,9 +62,9 @@ def trained_stack(numeric: Numeric):
     order = BatchOrder(11, REPLICATES, len(data.train_x), numeric.train.batch_size)
     gradients = None
     for step in range(numeric.train.steps):
-        losses, taken, forward = backward(state, task, batch_of(data, order.indices(step)))
+        _, taken, forward = backward(state, task, batch_of(data, torch.from_numpy(order.indices(step).copy())))
         gradients = gradients or taken
-        advance(state, losses, taken, forward, step)
+        advance(state, taken, forward)
     return net, task, state, first, gradients, order
 
 

@@ -1,0 +1,101 @@
+"""The general path: stacked steps by autograd, for every network, loss, device and precision. Knows no probe, study or disk.
+
+``backward`` and ``advance`` are the step; ``EagerSteps`` runs many and gathers what probes watch from what is at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from suite.data import Tensors
+from suite.nets.mlp import Buffers, Forward, Parameters
+from suite.probes.views import Stretch, Watch
+from suite.training import optimizers
+from suite.training.evaluate import Task
+
+
+@dataclass
+class State:
+    """The stack in motion; the only thing in the engine that changes. ``diverged_at`` [replicate] is the step of the first
+    loss that was not finite, -1 where there was none.
+    """
+
+    parameters: Parameters
+    buffers: Buffers
+    stepper: optimizers.Stepper
+    diverged_at: Tensor
+
+    def note_losses(self, losses: Tensor, first: int) -> None:
+        """Losses [replicate, step] of the steps from ``first`` on: a replicate whose loss is not finite has ended there. What its
+        slice of the stack holds from then on touches no other replicate and is never reported.
+        """
+        broken = ~torch.isfinite(losses)
+        at = first + broken.to(torch.int64).argmax(dim=1)
+        self.diverged_at = torch.where(broken.any(dim=1) & (self.diverged_at < 0), at, self.diverged_at)
+
+
+def batch_of(data: Tensors, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Inputs [replicate, batch, feature] and targets of one step, gathered by each replicate's own indices."""
+    return data.train_x[chosen], data.train_y[chosen]
+
+
+def backward(state: State, task: Task, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor], Forward]:
+    """Mean loss of every replicate [replicate] and its gradient. Replicates share no term, so the gradient of the
+    sum of their losses is each one's own.
+    """
+    inputs, targets = batch
+    leaves = {name: value.detach().requires_grad_() for name, value in state.parameters.items()}
+    forward = task.net.forward(leaves, state.buffers, inputs, training=True)
+    losses = task.loss(forward.output, targets).mean(dim=1)
+    gradients = torch.autograd.grad(losses.sum(), list(leaves.values()), allow_unused=True, materialize_grads=True)
+    return losses.detach(), dict(zip(leaves, gradients, strict=True)), forward
+
+
+def advance(state: State, gradients: Mapping[str, Tensor], forward: Forward) -> None:
+    """Apply the update and take over the running statistics."""
+    state.stepper.step(state.parameters, gradients)
+    state.buffers = forward.buffers
+
+
+class EagerSteps:
+    """Runs stretches of steps; ``watched`` says what to gather on the way. Nothing in the loop waits for the device."""
+
+    def __init__(self, task: Task, watched: Collection[Watch]) -> None:
+        self.task, self.watched = task, watched
+
+    def run(self, state: State, indices: NDArray[np.int64], first: int) -> Stretch:
+        """Take the steps of ``indices`` [replicate, step, batch], the first of them being step ``first``."""
+        chosen = torch.from_numpy(np.ascontiguousarray(indices)).to(self.task.data.train_x.device)
+        losses: list[Tensor] = []
+        dead: list[Tensor] = []
+        peak: dict[str, Tensor] = {}
+        for step in range(indices.shape[1]):
+            loss, gradients, forward = backward(state, self.task, batch_of(self.task.data, chosen[:, step]))
+            losses.append(loss)
+            if "batch_dead" in self.watched:
+                dead.append(torch.cat([pre.detach().amax(dim=1) <= 0 for pre in forward.pre], dim=1).to(torch.float64).mean(dim=1))
+            if "grad_peak" in self.watched:
+                for name, gradient in gradients.items():
+                    size = gradient.flatten(1).abs().amax(dim=1)
+                    peak[name] = torch.maximum(peak[name], size) if step else size
+            affine = _affine(state.parameters) if step == indices.shape[1] - 1 else {}
+            advance(state, gradients, forward)
+        state.note_losses(torch.stack(losses, dim=1), first)
+        return Stretch(
+            peak,
+            torch.stack(dead, dim=1) if dead else torch.empty(len(loss), 0),
+            gradients,
+            tuple(pre.detach() for pre in forward.pre),
+            forward.variance,
+            affine,
+        )
+
+
+def _affine(parameters: Parameters) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in parameters.items() if name.endswith((".scale", ".shift"))}
