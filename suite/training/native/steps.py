@@ -1,0 +1,179 @@
+"""Runs a stretch of training steps of a plain stacked perceptron in compiled code. Knows no schedule and no probes.
+
+The same numbers as the general engine's up to rounding: forward pass of ``suite.nets.mlp``, losses of
+``suite.training.losses``, updates of ``suite.training.optimizers``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from suite.config.schema import Optimizer
+from suite.nets.mlp import Mlp
+from suite.training.native.build import built
+from suite.training.optimizers import decay_of
+
+#: What the optimizer keeps per parameter, in the order the kernel takes it.
+_MEMORY = {"sgd": ("velocity",), "adam": ("first", "second")}
+_DTYPES = {torch.float32: "float32", torch.float64: "float64"}
+_CROSS_ENTROPY, _SQUARED_LABELS, _SQUARED_TARGETS = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """What a stretch of steps has seen.
+
+    ``losses`` [replicate, step]: mean loss of each step's batch, at the parameters before its update.
+    ``gradients``: per parameter, of the last step at the parameters before its update, without any decay term.
+    ``pre``: per hidden layer the last step's pre-activations [replicate, batch, unit].
+    ``grad_peak``: per parameter the largest |gradient element| of all steps [replicate]; NaN if there was a NaN.
+    ``batch_dead`` [replicate, step], float64: share of all hidden units at or below zero on the whole batch.
+    """
+
+    losses: Tensor
+    gradients: dict[str, Tensor]
+    pre: tuple[Tensor, ...]
+    grad_peak: dict[str, Tensor]
+    batch_dead: Tensor
+
+
+class _Task(ctypes.Structure):
+    """The kernel's ``Task``, field by field."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("replicates", "steps", "batch", "examples", "linears")),
+        ("sizes", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("leaky", "loss", "optimizer", "nesterov", "decoupled", "taken")),
+        *((name, ctypes.c_double) for name in ("slope", "lr", "momentum", "beta1", "beta2", "eps", "decay_weights", "decay_biases")),
+        *((name, ctypes.c_void_p) for name in ("train_x", "train_y", "indices")),
+        *((name, ctypes.c_void_p) for name in ("parameters", "first", "second", "gradients", "peaks", "pre", "losses", "asleep")),
+    )
+
+
+def supported(net: Mlp, optimizer: Optimizer, loss: str, dtype: torch.dtype) -> bool:
+    """Whether the compiled step covers this network and training. A rule on the configuration alone."""
+    return (
+        net.norm == "none"
+        and net.activation in ("relu", "leaky_relu")
+        and len(net.hidden) >= 1
+        and loss in ("cross_entropy", "squared_error")
+        and dtype in _DTYPES
+        and optimizer.name in _MEMORY
+    )
+
+
+def run_steps(
+    net: Mlp,
+    optimizer: Optimizer,
+    loss: str,
+    parameters: Mapping[str, Tensor],
+    memory: Mapping[str, Tensor],
+    taken: int,
+    train_x: Tensor,
+    train_y: Tensor,
+    indices: NDArray[np.int64],
+) -> Stretch:
+    """Take ``indices.shape[1]`` steps of every replicate, updating ``parameters`` and the optimizer's ``memory`` in place.
+
+    ``indices`` [replicate, step, batch] chooses rows of ``train_x`` [example, feature] and ``train_y`` (labels [example] or
+    targets [example, output]); ``taken`` is the number of optimizer steps before this call. The bits of a replicate
+    depend on nothing but its own numbers: not on the other replicates, on how many steps a call takes, or on where memory
+    lies. Raises ValueError for what ``supported`` excludes and for shapes or types that do not fit, IndexError for an
+    index or a label out of range (nothing is updated then), RuntimeError where the compiled step is not available.
+    """
+    library = built().library
+    if library is None:
+        raise RuntimeError(f"compiled step not available: {built().reason}")
+    dtype = next(iter(parameters.values())).dtype
+    if not supported(net, optimizer, loss, dtype):
+        raise ValueError("this network, optimizer, loss or precision is not covered by the compiled step")
+    count, steps, batch = indices.shape
+    if min(count, steps, batch) < 1:
+        raise ValueError("indices must hold at least one replicate, step and example")
+    shapes = net.parameter_shapes()
+    kinds = _MEMORY[optimizer.name] if optimizer.name != "sgd" or optimizer.momentum else ()
+    values = {name: _Inside(parameters[name], (count, *shape), dtype, name) for name, shape in shapes.items()}
+    kept = {
+        kind: {name: _Inside(memory[f"{name}.{kind}"], (count, *shape), dtype, f"{name}.{kind}") for name, shape in shapes.items()}
+        for kind in kinds
+    }
+    inputs = _Inside(train_x, (len(train_x), net.inputs), dtype, "train_x")
+    examples = len(train_x)
+    if train_y.ndim == 1:
+        kind, targets = _SQUARED_LABELS, _Inside(train_y, (examples,), torch.int64, "train_y")
+    else:
+        kind, targets = _SQUARED_TARGETS, _Inside(train_y, (examples, net.outputs), dtype, "train_y")
+    if loss == "cross_entropy":
+        if kind == _SQUARED_TARGETS:
+            raise ValueError("cross-entropy needs integer labels")
+        kind = _CROSS_ENTROPY
+    chosen = np.ascontiguousarray(indices, dtype=np.int64)
+
+    losses = torch.empty((count, steps), dtype=dtype)
+    asleep = torch.empty((count, steps), dtype=torch.float64)
+    gradients = {name: torch.empty((count, *shape), dtype=dtype) for name, shape in shapes.items()}
+    peaks = torch.empty((len(shapes), count), dtype=dtype)
+    pre = tuple(torch.empty((count, batch, width), dtype=dtype) for width in net.hidden)
+
+    sizes = (ctypes.c_int64 * (len(net.hidden) + 2))(net.inputs, *net.hidden, net.outputs)
+    tables = [
+        _pointers(value.pointer for value in values.values()),
+        *(_pointers(value.pointer for value in kept[kind].values()) for kind in kinds),
+        *(None for _ in range(2 - len(kinds))),
+        _pointers(value.data_ptr() for value in gradients.values()),
+        _pointers(row.data_ptr() for row in peaks),
+        _pointers(layer.data_ptr() for layer in pre),
+    ]
+    task = _Task(
+        *(count, steps, batch, examples, len(net.hidden) + 1),
+        _address(sizes),
+        *(net.activation == "leaky_relu", kind, optimizer.name == "adam", optimizer.nesterov, optimizer.decay == "decoupled", taken),
+        *(net.negative_slope, optimizer.lr, optimizer.momentum, optimizer.beta1, optimizer.beta2, optimizer.eps),
+        *(decay_of(optimizer, "output.weight"), decay_of(optimizer, "output.bias")),
+        *(inputs.pointer, targets.pointer, chosen.ctypes.data),
+        *(_address(table) for table in tables),
+        *(losses.data_ptr(), asleep.data_ptr()),
+    )
+    status = getattr(library, f"run_{_DTYPES[dtype]}")(ctypes.byref(task))
+    if status == 3:
+        raise MemoryError("not enough memory for the compiled step's scratch")
+    if status:
+        raise IndexError("an index lies outside the training examples" if status == 1 else "a label lies outside the outputs")
+    for value in (*values.values(), *(each for group in kept.values() for each in group.values())):
+        value.hand_back()
+    return Stretch(losses, gradients, pre, dict(zip(shapes, peaks, strict=True)), asleep)
+
+
+class _Inside:
+    """A tensor as the kernel takes it: on the CPU, dense, rows one after the other; a copy where it is not."""
+
+    def __init__(self, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype, name: str) -> None:
+        if tensor.shape != shape or tensor.dtype != dtype or tensor.device.type != "cpu":
+            raise ValueError(
+                f"{name}: {shape} of {dtype} on the CPU expected, not {tuple(tensor.shape)} of {tensor.dtype} on {tensor.device}"
+            )
+        self.given = tensor
+        self.dense = tensor.detach().contiguous()
+        self.pointer = self.dense.data_ptr()
+
+    def hand_back(self) -> None:
+        """Bring an updated copy back into the tensor it was made from."""
+        if self.pointer != self.given.data_ptr():
+            self.given.detach().copy_(self.dense)
+
+
+def _pointers(addresses: Iterable[int]) -> ctypes.Array[ctypes.c_void_p]:
+    listed = list(addresses)
+    return (ctypes.c_void_p * len(listed))(*listed)
+
+
+def _address(table: ctypes.Array[Any] | None) -> int | None:
+    return None if table is None else ctypes.addressof(table)
