@@ -26,7 +26,7 @@ from suite.selection import same_level, select
 from suite.vocabulary import Condition, Hypothesis, Level, RequestError
 
 #: Overrides that say how and where a study is run, not what it is.
-FREE_KEYS = ("seed", "replicates", "device", "executor", "tracking", "results_dir", "data_dir", "dry_run", "quiet", "hydra")
+FREE_KEYS = ("seed", "replicates", "device", "engine", "executor", "tracking", "results_dir", "data_dir", "dry_run", "quiet", "hydra")
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from suite.config.schema import Data, Model, Optimizer, Probes, Start, Train
+from suite.config.schema import Data, Engine, Model, Optimizer, Probes, Start, Train
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Numeric:
     optimizer: Optimizer
     train: Train
     probes: Probes
+    engine: Engine = field(default_factory=Engine)
 
     @staticmethod
     def of(config: Mapping[str, Any]) -> Numeric:
@@ -32,4 +33,5 @@ class Numeric:
             Optimizer(**config["optimizer"]),
             Train(**config["train"]),
             Probes(**config["probes"]),
+            Engine(**config["engine"]),
         )

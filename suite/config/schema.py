@@ -97,6 +97,15 @@ class Probes:
 
 
 @dataclass
+class Engine:
+    """Which way through the engine the steps take. ``path`` is auto (the fastest that serves the condition here), eager (the
+    general one) or native (the fused one for plain ReLU networks on the CPU). The plan states the outcome.
+    """
+
+    path: str = "auto"
+
+
+@dataclass
 class Executor:
     """Where blocks run. ``block_size`` is the number of replicates trained together (null: chosen)."""
 
@@ -128,6 +137,7 @@ class Settings:
     optimizer: Optimizer = field(default_factory=Optimizer)
     train: Train = field(default_factory=Train)
     probes: Probes = field(default_factory=Probes)
+    engine: Engine = field(default_factory=Engine)
     executor: Executor = field(default_factory=Executor)
     tracking: Tracking = field(default_factory=Tracking)
     results_dir: str = "results"
@@ -138,4 +148,4 @@ class Settings:
 
 
 #: Keys whose value can change a number: a condition's config, and part of the cache key.
-NUMERIC_KEYS = ("precision", "data", "model", "start", "optimizer", "train", "probes")
+NUMERIC_KEYS = ("precision", "data", "model", "start", "optimizer", "train", "probes", "engine")

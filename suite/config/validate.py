@@ -69,6 +69,7 @@ def _names(s: Settings, prefix: str) -> None:
         ("optimizer.decay_on", s.optimizer.decay_on, choices.DECAY_ON),
         ("train.loss", s.train.loss, choices.LOSSES),
         ("probes.tier", s.probes.tier, choices.TIERS),
+        ("engine.path", s.engine.path, choices.PATHS),
         ("executor.name", s.executor.name, choices.EXECUTORS),
         ("tracking.runs", s.tracking.runs, choices.TRACKING_RUNS),
     ):

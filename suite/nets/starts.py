@@ -14,8 +14,8 @@ from torch import Tensor
 from suite.config.schema import Start
 from suite.nets.mlp import Buffers, Mlp, Parameters
 
-#: Elements of the largest activation a whole-dataset pass may hold at once; bounds memory, never numbers.
-PASS_ELEMENTS = 2**25
+#: Elements of the largest activation a whole-dataset pass may hold at once: about what a cache holds. Bounds memory, never numbers.
+PASS_ELEMENTS = 2**20
 
 
 def replicate_slices(count: int, per_replicate: int) -> Iterator[slice]:

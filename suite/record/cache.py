@@ -26,19 +26,19 @@ NUMERIC_CODE = ("streams.py", "data", "nets", "probes", "training")
 
 @lru_cache(maxsize=1)
 def code_fingerprint() -> str:
-    """SHA-256 over the names and sources of the code that makes numbers, line endings made equal."""
+    """SHA-256 over the names and sources, Python and C++, of the code that makes numbers, line endings made equal."""
     digest = hashlib.sha256()
     for name in NUMERIC_CODE:
         root = _PACKAGE / name
-        for path in sorted(root.rglob("*.py")) if root.is_dir() else [root]:
+        for path in sorted([*root.rglob("*.py"), *root.rglob("*.cpp")]) if root.is_dir() else [root]:
             digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0")
             digest.update(path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
     return digest.hexdigest()
 
 
-def block_key(block: Block, data: Mapping[str, str], code: str, torch_version: str) -> str:
-    """SHA-256 over configuration (precision included), replicates, seed, device type, data, code and the versions of torch
-    and of NumPy, which draws the initial weights.
+def block_key(block: Block, data: Mapping[str, str], code: str, torch_version: str, native: str) -> str:
+    """SHA-256 over configuration (precision and engine path included), replicates, seed, device type, data, code and the versions of torch
+    and of NumPy, which draws the initial weights; on the native path also the fingerprint of the compiled step.
     The condition's name is not part of it.
     """
     parts = {
@@ -50,6 +50,7 @@ def block_key(block: Block, data: Mapping[str, str], code: str, torch_version: s
         "data": data,
         "code": code,
         "torch": torch_version,
+        "native": native if block.condition.config["engine"]["path"] == "native" else None,
         "numpy": np.__version__,
     }
     return hashlib.sha256(to_json(parts).encode()).hexdigest()

@@ -13,7 +13,7 @@ from suite.config.numeric import Numeric
 from suite.config.schema import Settings
 from suite.data import Dataset
 from suite.inference.power import detectable_effect, identical_reach
-from suite.study.plan import data_key
+from suite.study.plan import data_key, engine_line
 from suite.training.engine import train_block
 from suite.vocabulary import Block, Plan
 
@@ -72,6 +72,7 @@ def show_dry_run(plan: Plan, blocks: Sequence[Block], datasets: Mapping[str, Dat
         f"about {total / workers:.0f} s of work on {plan.device} ({workers} worker{'s' if workers > 1 else ''}), less what is cached",
         highlight=False,
     )
+    console.print(engine_line(plan), highlight=False, soft_wrap=True)
     inferred = sum(hypothesis.test != "exact" for hypothesis in plan.hypotheses)
     if inferred:
         level = plan.confidence

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 
@@ -12,7 +13,9 @@ from suite.config.numeric import Numeric
 from suite.data import Dataset, load
 from suite.probes import registry
 from suite.selection import select
-from suite.training.engine import layout_of
+from suite.training import native
+from suite.training.engine import layout_of, network_of
+from suite.training.paths import path_of, why_not_native
 from suite.vocabulary import Block, Condition, Plan, RequestError
 
 #: Replicates trained together where nothing else is asked for: large enough to be quick, small enough to resume from.
@@ -51,8 +54,10 @@ def make_plan(request: StudyRequest, datasets: Mapping[str, Dataset]) -> Plan:
     the data and the configuration do not fit each other.
     """
     spec, settings = request.scenario, request.settings
+    device = device_of(settings.device)
     for condition in request.conditions:
         _check_fit(condition, datasets[data_key(Numeric.of(condition.config))])
+    conditions = tuple(_with_path(condition, datasets, device) for condition in request.conditions)
     for hypothesis in spec.hypotheses:
         selected = [*select(request.conditions, hypothesis.treatment)]
         if hypothesis.contrast is not None:
@@ -73,16 +78,35 @@ def make_plan(request: StudyRequest, datasets: Mapping[str, Dataset]) -> Plan:
         question=spec.question,
         method=spec.method,
         factors=request.factors,
-        conditions=request.conditions,
+        conditions=conditions,
         hypotheses=spec.hypotheses,
         confidence=spec.confidence,
         seed=settings.seed,
         replicates=settings.replicates,
-        device=device_of(settings.device),
+        device=device,
         data={key: dict(dataset.checksums) for key, dataset in datasets.items()},
         deviations=request.deviations,
         references=spec.references,
     )
+
+
+def _with_path(condition: Condition, datasets: Mapping[str, Dataset], device: str) -> Condition:
+    """The condition with its way through the engine settled. Raises RequestError where it names one that cannot serve it."""
+    numeric = Numeric.of(condition.config)
+    net = network_of(numeric, datasets[data_key(numeric)])
+    if numeric.engine.path == "native" and (reason := why_not_native(numeric, net, device)):
+        raise RequestError(f"condition {condition.name!r}: engine.path=native cannot serve it: {reason}; use engine.path=auto")
+    return replace(condition, config={**condition.config, "engine": {"path": path_of(numeric, net, device)}})
+
+
+def engine_line(plan: Plan) -> str:
+    """Which way the conditions take through the engine, in one line; where a compiler is what is missing, the line says so."""
+    paths = [condition.config["engine"]["path"] for condition in plan.conditions]
+    count = {path: paths.count(path) for path in dict.fromkeys(paths)}
+    line = "engine: " + ", ".join(f"{path} for {number} of {len(paths)} conditions" for path, number in count.items())
+    if "native" not in count and plan.device == "cpu" and (reason := native.available()):
+        line += f" (the native path is not available: {reason})"
+    return line
 
 
 def _check_fit(condition: Condition, dataset: Dataset) -> None:

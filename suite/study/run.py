@@ -25,9 +25,10 @@ from suite.report.page import render
 from suite.study.dry_run import show_dry_run
 from suite.study.merge import merged
 from suite.study.mirror import MirrorProcess, tell_unavailable
-from suite.study.plan import blocks_of, data_key, datasets_of, make_plan
+from suite.study.plan import blocks_of, data_key, datasets_of, engine_line, make_plan
 from suite.study.publish import write_index
 from suite.tracking.links import Links, TrackingUnavailable
+from suite.training import native
 from suite.vocabulary import Block, Outcome, Plan, Study, Trace
 
 DONE, INVALID = 0, 3
@@ -56,6 +57,7 @@ def run_study(request: StudyRequest) -> int:
 
     results_dir = Path(settings.results_dir)
     seal(plan, results_dir)
+    console.print(engine_line(plan), highlight=False, soft_wrap=True)
     started = datetime.now(UTC)
     waiting = MirrorProcess(settings.tracking) if settings.tracking.enabled else None
     try:
@@ -117,7 +119,7 @@ def _replicate_steps(block: Block) -> int:
 
 def _key(block: Block, datasets: Mapping[str, Dataset], code: str) -> str:
     checksums = datasets[data_key(Numeric.of(block.condition.config))].checksums
-    return cache.block_key(block, checksums, code, torch.__version__)
+    return cache.block_key(block, checksums, code, torch.__version__, native.fingerprint())
 
 
 def _decided(plan: Plan, traces: Mapping[str, Trace], started: datetime) -> Study:
@@ -125,6 +127,8 @@ def _decided(plan: Plan, traces: Mapping[str, Trace], started: datetime) -> Stud
     if plan.exploratory and outcome.status == "valid":
         outcome = Outcome("exploratory", outcome.verdicts, outcome.failed_controls)
     facts = provenance.gather(plan, started, datetime.now(UTC), torch_facts())
+    if any(condition.config["engine"]["path"] == "native" for condition in plan.conditions):
+        facts["native"] = native.fingerprint()
     return Study(study_id(plan), plan, outcome, traces, facts)
 
 

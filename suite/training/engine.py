@@ -22,10 +22,8 @@ from suite.training import optimizers
 from suite.training.eager import State
 from suite.training.evaluate import Task, evaluate, full_gradients
 from suite.training.losses import LOSSES, constant_loss
-from suite.training.paths import Steps, steps_of
+from suite.training.paths import DTYPES, Steps, steps_of
 from suite.vocabulary import Block, Trace
-
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 #: Indices of batches held at once; bounds memory, never numbers.
 STRETCH_INDICES = 2**22

@@ -17,7 +17,10 @@ from suite.nets.mlp import Parameters
 
 
 class Stepper(Protocol):
-    """Applies one update in place; ``state`` is its memory, flat, named ``<parameter>.<kind>``."""
+    """Applies one update in place. ``memory`` is flat, named ``<parameter>.<kind>``; ``taken`` counts the steps."""
+
+    memory: dict[str, Tensor]
+    taken: int
 
     def step(self, parameters: Parameters, gradients: Mapping[str, Tensor]) -> None:
         """Update every parameter from its gradient."""

@@ -1,6 +1,7 @@
 """Which way through the engine a condition takes: one rule, decided when the plan is made and written into it.
 
-``eager`` is the general path and the reference. Further paths are faster for some networks and round differently.
+``eager`` is the general path and the reference. ``native`` is the fused step for plain ReLU networks on the CPU: the same
+arithmetic, other rounding. The choice never rests on what is measured, so that measuring changes nothing.
 """
 
 from __future__ import annotations
@@ -8,12 +9,17 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from suite.config.numeric import Numeric
+from suite.nets.mlp import Mlp
 from suite.probes.views import Stretch, Watch
+from suite.training import native
 from suite.training.eager import EagerSteps, State
 from suite.training.evaluate import Task
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 class Steps(Protocol):
@@ -24,6 +30,41 @@ class Steps(Protocol):
         ...
 
 
+def why_not_native(numeric: Numeric, net: Mlp, device: str) -> str | None:
+    """None where the native path can serve a condition, else the reason, in a few words."""
+    if device != "cpu":
+        return f"it runs on the CPU, not on {device}"
+    if not native.supported(net, numeric.optimizer, numeric.train.loss, DTYPES[numeric.precision]):
+        return "it serves plain ReLU and leaky ReLU networks under first-order optimizers only"
+    return native.available()
+
+
+def path_of(numeric: Numeric, net: Mlp, device: str) -> str:
+    """The path a condition takes: the one it names, or for ``auto`` the native one where it can serve."""
+    if numeric.engine.path != "auto":
+        return numeric.engine.path
+    return "eager" if why_not_native(numeric, net, device) else "native"
+
+
 def steps_of(numeric: Numeric, task: Task, watched: frozenset[Watch]) -> Steps:
-    """The steps of the path the plan chose."""
+    """The steps of a condition's path."""
+    if path_of(numeric, task.net, task.data.train_x.device.type) == "native":
+        return NativeSteps(numeric, task)
     return EagerSteps(task, watched)
+
+
+class NativeSteps:
+    """Runs stretches in compiled code, which gathers everything probes may watch as it goes."""
+
+    def __init__(self, numeric: Numeric, task: Task) -> None:
+        self.optimizer, self.loss, self.task = numeric.optimizer, numeric.train.loss, task
+
+    def run(self, state: State, indices: NDArray[np.int64], first: int) -> Stretch:
+        """As ``EagerSteps.run``."""
+        stepper, data = state.stepper, self.task.data
+        seen = native.run_steps(
+            self.task.net, self.optimizer, self.loss, state.parameters, stepper.memory, stepper.taken, data.train_x, data.train_y, indices
+        )
+        stepper.taken += indices.shape[1]
+        state.note_losses(seen.losses, first)
+        return Stretch(seen.grad_peak, seen.batch_dead, seen.gradients, seen.pre, (), {})

@@ -177,35 +177,35 @@ def test_a_killed_writer_leaves_the_old_file_or_the_new_one(tmp_path):
     assert path.exists()
 
 
-def block(**changes) -> Block:
-    fields = {
-        "condition": Condition("c", {}, {"train": {"steps": 3}, "precision": "float32"}),
-        "first": 0,
-        "count": 4,
-        "seed": 1,
-        "device": "cpu",
-    }
+def block(path: str = "eager", steps: int = 3, precision: str = "float32", name: str = "c", **changes) -> Block:
+    config = {"train": {"steps": steps}, "precision": precision, "engine": {"path": path}}
+    fields = {"condition": Condition(name, {}, config), "first": 0, "count": 4, "seed": 1, "device": "cpu"}
     return Block(**(fields | changes))
 
 
+def key(block: Block, data: str = "1", code: str = "code", torch: str = "2.11", native: str = "abc") -> str:
+    return cache.block_key(block, {"x": data}, code, torch, native)
+
+
 def test_the_block_key_follows_what_can_change_a_number_and_nothing_else():
-    key = cache.block_key(block(), {"x": "1"}, "code", "2.11")
-    assert key == cache.block_key(
-        block(condition=Condition("other name", {"f": 1}, {"precision": "float32", "train": {"steps": 3}})), {"x": "1"}, "code", "2.11"
-    )
-    assert key == cache.block_key(block(device="cpu:0"), {"x": "1"}, "code", "2.11")
+    plain = key(block())
+    assert plain == key(block(name="other name"))
+    assert plain == key(block(device="cpu:0"))
+    assert plain == key(block(), native="def")  # the eager path does not care how the native one was compiled
     others = [
-        cache.block_key(block(condition=Condition("c", {}, {"train": {"steps": 4}, "precision": "float32"})), {"x": "1"}, "code", "2.11"),
-        cache.block_key(block(condition=Condition("c", {}, {"train": {"steps": 3}, "precision": "float64"})), {"x": "1"}, "code", "2.11"),
-        cache.block_key(block(first=4), {"x": "1"}, "code", "2.11"),
-        cache.block_key(block(count=5), {"x": "1"}, "code", "2.11"),
-        cache.block_key(block(seed=2), {"x": "1"}, "code", "2.11"),
-        cache.block_key(block(device="cuda"), {"x": "1"}, "code", "2.11"),
-        cache.block_key(block(), {"x": "2"}, "code", "2.11"),
-        cache.block_key(block(), {"x": "1"}, "other", "2.11"),
-        cache.block_key(block(), {"x": "1"}, "code", "2.12"),
+        key(block(steps=4)),
+        key(block(precision="float64")),
+        key(block(first=4)),
+        key(block(count=5)),
+        key(block(seed=2)),
+        key(block(device="cuda")),
+        key(block(path="native")),
+        key(block(path="native"), native="def"),
+        key(block(), data="2"),
+        key(block(), code="other"),
+        key(block(), torch="2.12"),
     ]
-    assert len({key, *others}) == 10
+    assert len({plain, *others}) == 12
 
 
 def test_a_block_comes_back_and_any_flipped_bit_makes_it_missing(tmp_path):

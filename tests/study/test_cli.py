@@ -44,6 +44,7 @@ def suite(folder: Path, *arguments: str, timeout: float = 240, **env: str) -> su
         (["sync", "nowhere"], "not a finished record"),
         (["report", "nowhere"], "no record"),
         (["--config-dir", "nowhere", "+scenario=x"], "no such folder"),
+        (["+scenario=batchnorm", "engine.path=native"], "engine.path=native cannot serve it: it serves plain ReLU"),
         (["+scenario=born_dead", "executor.workers=[1"], "cannot be read as KEY=VALUE"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from suite.config.numeric import Numeric
-from suite.config.schema import Data, Model, Optimizer, Probes, Start, Train
+from suite.config.schema import Data, Engine, Model, Optimizer, Probes, Start, Train
 from suite.data import load
 from suite.training.engine import train
 from suite.vocabulary import Block, Condition
@@ -35,6 +35,10 @@ VARIANTS = {
     "full_batch": replace(BASE, train=Train(10, None)),
     "odd_everywhere": replace(BASE, data=Data(subset=299), model=Model(hidden=[13, 7]), train=Train(25, 5)),
     "odd_full_batch": replace(BASE, data=Data(subset=299), model=Model(hidden=[9]), train=Train(10, None)),
+    "plain_eager": replace(BASE, engine=Engine("eager")),
+    "adam_eager": replace(BASE, engine=Engine("eager"), optimizer=Optimizer(name="adam", lr=0.01, weight_decay=0.1)),
+    "killed_eager": replace(BASE, engine=Engine("eager"), start=Start(name="killed", margin=0.02, after=10)),
+    "odd_eager": replace(BASE, engine=Engine("eager"), data=Data(subset=299), model=Model(hidden=[13, 7]), train=Train(25, 5)),
     "squared": replace(BASE, train=Train(25, 16, "squared_error"), model=Model(hidden=[16, 8], activation="gelu")),
     "prelu": replace(BASE, model=Model(hidden=[16], activation="prelu")),
 }
@@ -72,7 +76,7 @@ def test_a_replicate_is_the_same_alone_or_together(name):
     assert not same_bits(whole.parameters["output.weight"][0], whole.parameters["output.weight"][1])
 
 
-@pytest.mark.parametrize("name", ["plain", "batchnorm", "killed"])
+@pytest.mark.parametrize("name", ["plain", "plain_eager", "batchnorm", "killed"])
 def test_measuring_changes_nothing(name):
     """All probes at every step, against the cheapest tier twice in the run: the weights have the same bits, and no
     global random state is touched."""
