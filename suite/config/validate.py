@@ -43,6 +43,7 @@ def validate(settings: Settings, where: str = "") -> None:
     need(p.dormant_tau >= 0, f"probes.dormant_tau={p.dormant_tau} must not be negative")
     need(settings.start.margin > 0, f"start.margin={settings.start.margin} must be above zero")
     need(settings.start.scale > 0, f"start.scale={settings.start.scale} must be above zero")
+    need(settings.start.units is None or settings.start.units >= 0, f"start.units={settings.start.units} must not be negative")
     need(settings.start.alive_on >= 0, f"start.alive_on={settings.start.alive_on} must not be negative")
     need(settings.start.after >= 0, f"start.after={settings.start.after} must not be negative")
     for key in ("examples", "features", "classes"):
