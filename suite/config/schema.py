@@ -25,7 +25,7 @@ class Model:
 
     ``norm`` is none, batch or layer; ``norm_position`` before or after the activation;
     ``norm_scale`` and ``norm_shift`` are the initial γ and β. ``skip`` adds to the output of every hidden layer as
-    wide as its input that input itself (He et al. 2016, identity skip).
+    wide as its input that input itself (He et al. 2016, identity skip); ``skip_scale`` multiplies what it is added to.
     """
 
     name: str = "mlp"
@@ -39,6 +39,7 @@ class Model:
     norm_scale: float = 1.0
     norm_shift: float = 0.0
     skip: bool = False
+    skip_scale: float = 1.0
     init: str = "pytorch"
 
 

@@ -36,6 +36,8 @@ def validate(settings: Settings, where: str = "") -> None:
         "model.norm=batch cannot train with train.batch_size=1, which has no variance; use a batch of 2 or more, or model.norm=layer",
     )
     need(all(width >= 1 for width in m.hidden), f"model.hidden={list(m.hidden)}: every layer needs at least one unit")
+    need(m.skip_scale > 0 and math.isfinite(m.skip_scale), f"model.skip_scale={m.skip_scale} must be above zero")
+    need(m.skip or m.skip_scale == 1, f"model.skip_scale={m.skip_scale} has no meaning without model.skip=true")
     need((m.width is None) == (m.depth is None), "model.width and model.depth go together: set both or neither")
     need(m.width is None or m.width >= 1, f"model.width={m.width} must be at least 1")
     need(m.depth is None or m.depth >= 0, f"model.depth={m.depth} must not be negative")

@@ -50,12 +50,14 @@ class Mlp:
     norm: str
     norm_position: str
     skip: bool = False
+    skip_scale: float = 1.0
 
     @staticmethod
     def of(model: Model, inputs: int, outputs: int) -> Mlp:
         """The network a model configuration describes for data of these sizes."""
         hidden = model.hidden if model.width is None or model.depth is None else [model.width] * model.depth
-        return Mlp(inputs, tuple(hidden), outputs, model.activation, model.negative_slope, model.norm, model.norm_position, model.skip)
+        norm = model.norm, model.norm_position
+        return Mlp(inputs, tuple(hidden), outputs, model.activation, model.negative_slope, *norm, model.skip, model.skip_scale)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -104,9 +106,9 @@ class Mlp:
         inputs: Float[Tensor, "replicate batch in"],
         training: bool,
     ) -> Forward:
-        """Run the network: h_k = act(W h_(k-1) + b), plus h_(k-1) where ``skip`` is set and the widths agree; a norm, before or
-        after the activation, is part of the branch that is added. In training mode BatchNorm uses the batch and updates
-        the running statistics.
+        """Run the network: h_k = act(W h_(k-1) + b), and where ``skip`` is set and the widths agree
+        h_k = s · act(W h_(k-1) + b) + h_(k-1) with s = ``skip_scale``; a norm, before or after the activation, is part of that
+        branch. In training mode BatchNorm uses the batch and updates the running statistics.
         """
         new_buffers = dict(buffers)
         pres: list[Tensor] = []
@@ -125,7 +127,7 @@ class Mlp:
             if self.norm != "none" and self.norm_position == "after":
                 values = self._normalise(parameters, buffers, new_buffers, variances, layer, values, training)
             if self.skip and reached.shape[2] == values.shape[2]:
-                values = values + reached
+                values = values * self.skip_scale + reached
         output = self.linear(parameters, "output", values)
         return Forward(output, tuple(pres), tuple(posts), new_buffers, tuple(variances))
 

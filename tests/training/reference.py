@@ -34,17 +34,18 @@ def activation(name: str, slope: float) -> nn.Module:
 
 
 class Residual(nn.Sequential):
-    """The same chain, with the input of some stretches [first, last) of it added to their output."""
+    """The same chain, with the input of some stretches [first, last) of it added to ``scale`` times their output."""
 
-    def __init__(self, layers: list[nn.Module], stretches: list[tuple[int, int]]):
+    def __init__(self, layers: list[nn.Module], stretches: list[tuple[int, int]], scale: float):
         super().__init__(*layers)
+        self.scale = scale
         self.firsts, self.lasts = {first for first, _ in stretches}, {last for _, last in stretches}
 
     def forward(self, values):
         carried = [values]
         for index, layer in enumerate(self):
             if index in self.lasts:
-                values = values + carried[-1]
+                values = self.scale * values + carried[-1]
             if index in self.firsts:
                 carried.append(values)
             values = layer(values)
@@ -74,7 +75,7 @@ def module(net: Mlp, parameters: dict[str, torch.Tensor], replicate: int, dtype:
         layers += tail
         if net.skip and fan_in == fan_out:
             skips.append((len(layers) - 1 - len(tail), len(layers)))
-    return Residual(layers, skips)
+    return Residual(layers, skips, net.skip_scale)
 
 
 def is_bias(module_: nn.Module, name: str) -> bool:

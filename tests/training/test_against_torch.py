@@ -157,6 +157,7 @@ def test_skips_add_a_layers_input_where_the_widths_agree(hidden, norm):
     numeric = replace(BASE, model=model, train=Train(20, 32), optimizer=OPTIMIZERS["sgd"])
     compare(numeric, rtol=1e-8, atol=1e-10)
     compare(replace(numeric, model=replace(model, norm_position="after"), train=Train(5, 32)), rtol=1e-8, atol=1e-10)
+    compare(replace(numeric, model=replace(model, skip_scale=0.3)), rtol=1e-8, atol=1e-10)
 
 
 def test_the_output_range_is_that_of_the_reference():
