@@ -13,8 +13,9 @@ from suite.config.numeric import Numeric
 from suite.config.schema import Data, Model, Optimizer, Probes, Start, Train
 from suite.data import load
 from suite.nets.closed_forms import born_dead_lower, born_dead_one_input
+from suite.study.plan import _check_fit
 from suite.training.engine import train
-from suite.vocabulary import Block, Condition
+from suite.vocabulary import Block, Condition, RequestError
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 BASE = Numeric(
@@ -99,3 +100,14 @@ def test_memory_moves_what_leads_into_a_killed_unit():
     assert (finals(killed)["dead_moved_fraction"] > 0).all()
     cleared = replace(killed, start=replace(killed.start, optimizer_state="cleared"))
     assert (finals(cleared)["dead_moved_fraction"] == 0).all()
+
+
+@pytest.mark.parametrize(("layer", "units", "wrong"), [(None, 9, 2), (2, 9, 2), (1, 9, None), (1, 17, 1), (None, 8, None)])
+def test_more_units_than_a_layer_has_cannot_be_killed(layer, units, wrong):
+    condition = Condition("c", {}, asdict(replace(BASE, model=Model(hidden=[16, 8]), start=Start("killed", layer, units))))
+    data = load(BASE.data, "data")
+    if wrong is None:
+        _check_fit(condition, data)
+    else:
+        with pytest.raises(RequestError, match=f"start.units={units} exceeds .* of hidden layer {wrong}"):
+            _check_fit(condition, data)
