@@ -10,7 +10,7 @@ from suite.vocabulary import RequestError
 ACTIVATIONS = ("relu", "leaky_relu", "sigmoid", "tanh", "elu", "gelu", "silu", "prelu", "step")
 NORMS = ("none", "batch", "layer")
 NORM_POSITIONS = ("before", "after")
-INITS = ("pytorch", "he", "glorot")
+INITS = ("pytorch", "he", "glorot", "rai")
 STARTS = ("ordinary", "born_dead", "killed")
 OPTIMIZER_STATES = ("kept", "cleared")
 OPTIMIZERS = ("sgd", "adam")
@@ -21,7 +21,19 @@ DATASETS = ("digits", "fashion_mnist", "mnist", "cifar10", "gaussian", "blobs", 
 PRECISIONS = ("float32", "float64")
 DEVICES = ("auto", "cpu", "cuda")
 TIERS = ("economy", "default", "full")
-PROBES = ("fit", "dead", "dormant", "batch_dead", "gradients", "movement", "full_gradients", "batchnorm_bound", "rollout")
+PROBES = (
+    "fit",
+    "dead",
+    "dormant",
+    "batch_dead",
+    "gradients",
+    "movement",
+    "full_gradients",
+    "batchnorm_bound",
+    "rollout",
+    "zeros",
+    "collapse",
+)
 PATHS = ("auto", "eager", "native")
 EXECUTORS = ("serial", "local")
 TRACKING_RUNS = ("conditions", "replicates")

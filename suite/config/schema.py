@@ -24,7 +24,8 @@ class Model:
     """A multilayer perceptron. ``width`` and ``depth``, where both are set, stand for ``hidden``.
 
     ``norm`` is none, batch or layer; ``norm_position`` before or after the activation;
-    ``norm_scale`` and ``norm_shift`` are the initial γ and β.
+    ``norm_scale`` and ``norm_shift`` are the initial γ and β. ``skip`` adds to the output of every hidden layer as
+    wide as its input that input itself (He et al. 2016, identity skip); ``skip_scale`` multiplies what it is added to.
     """
 
     name: str = "mlp"
@@ -37,6 +38,8 @@ class Model:
     norm_position: str = "before"
     norm_scale: float = 1.0
     norm_shift: float = 0.0
+    skip: bool = False
+    skip_scale: float = 1.0
     init: str = "pytorch"
 
 
@@ -44,14 +47,16 @@ class Model:
 class Start:
     """The state training begins from: ordinary, born_dead or killed.
 
-    ``layer`` is the hidden layer (from 1) that is made dead, null for every one; ``margin`` is how far below zero
+    ``layer`` is the hidden layer (from 1) that is made dead, null for every one; ``units`` how many of its units are
+    (the first so many, null for all); ``margin`` is how far below zero
     the unit's largest pre-activation is put; ``alive_on`` leaves exactly that many inputs above zero (born_dead);
-    ``scale`` multiplies the weights of the dead layer first. ``after`` is the number of ordinary steps before a
+    ``scale`` multiplies the weights of the dead units first. ``after`` is the number of ordinary steps before a
     kill, and ``optimizer_state`` (kept or cleared) what becomes of the optimizer's memory then.
     """
 
     name: str = "ordinary"
     layer: int | None = None
+    units: int | None = None
     margin: float = 1.0
     alive_on: int = 0
     scale: float = 1.0

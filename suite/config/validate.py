@@ -36,6 +36,8 @@ def validate(settings: Settings, where: str = "") -> None:
         "model.norm=batch cannot train with train.batch_size=1, which has no variance; use a batch of 2 or more, or model.norm=layer",
     )
     need(all(width >= 1 for width in m.hidden), f"model.hidden={list(m.hidden)}: every layer needs at least one unit")
+    need(m.skip_scale > 0 and math.isfinite(m.skip_scale), f"model.skip_scale={m.skip_scale} must be above zero")
+    need(m.skip or m.skip_scale == 1, f"model.skip_scale={m.skip_scale} has no meaning without model.skip=true")
     need((m.width is None) == (m.depth is None), "model.width and model.depth go together: set both or neither")
     need(m.width is None or m.width >= 1, f"model.width={m.width} must be at least 1")
     need(m.depth is None or m.depth >= 0, f"model.depth={m.depth} must not be negative")
@@ -43,6 +45,7 @@ def validate(settings: Settings, where: str = "") -> None:
     need(p.dormant_tau >= 0, f"probes.dormant_tau={p.dormant_tau} must not be negative")
     need(settings.start.margin > 0, f"start.margin={settings.start.margin} must be above zero")
     need(settings.start.scale > 0, f"start.scale={settings.start.scale} must be above zero")
+    need(settings.start.units is None or settings.start.units >= 0, f"start.units={settings.start.units} must not be negative")
     need(settings.start.alive_on >= 0, f"start.alive_on={settings.start.alive_on} must not be negative")
     need(settings.start.after >= 0, f"start.after={settings.start.after} must not be negative")
     for key in ("examples", "features", "classes"):

@@ -27,8 +27,8 @@ GROUPS = ("hidden_weight", "hidden_bias", "output_weight", "output_bias", "norm"
 @dataclass(frozen=True)
 class Forward:
     """One pass. ``pre`` and ``post`` hold, per hidden layer, the activation's input and output
-    [replicate, batch, unit]; ``buffers`` the running statistics after the pass; ``variance`` the batch variance per
-    normalised layer (training mode only).
+    [replicate, batch, unit], before anything a skip adds; ``buffers`` the running statistics after the pass;
+    ``variance`` the batch variance per normalised layer (training mode only).
     """
 
     output: Float[Tensor, "replicate batch output"]
@@ -49,12 +49,15 @@ class Mlp:
     negative_slope: float
     norm: str
     norm_position: str
+    skip: bool = False
+    skip_scale: float = 1.0
 
     @staticmethod
     def of(model: Model, inputs: int, outputs: int) -> Mlp:
         """The network a model configuration describes for data of these sizes."""
         hidden = model.hidden if model.width is None or model.depth is None else [model.width] * model.depth
-        return Mlp(inputs, tuple(hidden), outputs, model.activation, model.negative_slope, model.norm, model.norm_position)
+        norm = model.norm, model.norm_position
+        return Mlp(inputs, tuple(hidden), outputs, model.activation, model.negative_slope, *norm, model.skip, model.skip_scale)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -103,13 +106,17 @@ class Mlp:
         inputs: Float[Tensor, "replicate batch in"],
         training: bool,
     ) -> Forward:
-        """Run the network. In training mode BatchNorm uses the batch and updates the running statistics."""
+        """Run the network: h_k = act(W h_(k-1) + b), and where ``skip`` is set and the widths agree
+        h_k = s · act(W h_(k-1) + b) + h_(k-1) with s = ``skip_scale``; a norm, before or after the activation, is part of that
+        branch. In training mode BatchNorm uses the batch and updates the running statistics.
+        """
         new_buffers = dict(buffers)
         pres: list[Tensor] = []
         posts: list[Tensor] = []
         variances: list[Tensor] = []
         values = inputs
         for layer in self.layers:
+            reached = values
             values = self.linear(parameters, layer, values)
             if self.norm != "none" and self.norm_position == "before":
                 values = self._normalise(parameters, buffers, new_buffers, variances, layer, values, training)
@@ -119,6 +126,8 @@ class Mlp:
             posts.append(values)
             if self.norm != "none" and self.norm_position == "after":
                 values = self._normalise(parameters, buffers, new_buffers, variances, layer, values, training)
+            if self.skip and reached.shape[2] == values.shape[2]:
+                values = values * self.skip_scale + reached
         output = self.linear(parameters, "output", values)
         return Forward(output, tuple(pres), tuple(posts), new_buffers, tuple(variances))
 

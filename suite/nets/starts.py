@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -41,11 +42,12 @@ def make_dead(
     inputs: Float[Tensor, "example feature"],
     start: Start,
 ) -> Parameters:
-    """Return parameters in which the chosen hidden layers' linear outputs stay below zero on every input.
+    """Return parameters in which the first ``start.units`` linear outputs (None: all) of each chosen hidden layer stay
+    below zero on every input.
 
     The bias of each unit becomes -(largest w·x) - ``start.margin``; with ``alive_on`` = k > 0 it is put halfway
     between the k-th and (k+1)-th largest w·x, so that k inputs stay above zero (distinct inputs assumed). Weights of
-    the layer are multiplied by ``start.scale`` first. A norm before the activation sees the shifted bias and may undo
+    these units are multiplied by ``start.scale`` first. A norm before the activation sees the shifted bias and may undo
     it: that is the network's business, not corrected here.
     """
     result = {name: value.clone() for name, value in parameters.items()}
@@ -55,28 +57,21 @@ def make_dead(
     for layer in chosen:
         index = net.layers.index(layer)
         weight, bias = result[f"{layer}.weight"], result[f"{layer}.bias"]
-        weight.mul_(start.scale)
+        units = slice(start.units)
+        weight[:, :, units].mul_(start.scale)
         for part in replicate_slices(count, inputs.shape[0] * widest):
             piece = {name: value[part] for name, value in result.items()}
             statistics = {name: value[part] for name, value in buffers.items()}
             reached = inputs.expand(weight[part].shape[0], *inputs.shape)
             if index:
-                upstream = Mlp(
-                    net.inputs,
-                    net.hidden[:index],
-                    net.hidden[index],
-                    net.activation,
-                    net.negative_slope,
-                    net.norm,
-                    net.norm_position,
-                )
+                upstream = replace(net, hidden=net.hidden[:index], outputs=net.hidden[index])
                 piece |= {"output.weight": piece[f"{layer}.weight"], "output.bias": torch.zeros_like(bias[part])}
                 drive = upstream.forward(piece, statistics, reached, training=True).output
             else:
                 drive = torch.bmm(reached, weight[part])
             if start.alive_on:
                 top = drive.topk(start.alive_on + 1, dim=1).values
-                bias[part] = -(top[:, -2] + top[:, -1]) / 2
+                bias[part, units] = (-(top[:, -2] + top[:, -1]) / 2)[:, units]
             else:
-                bias[part] = -drive.amax(dim=1) - start.margin
+                bias[part, units] = (-drive.amax(dim=1) - start.margin)[:, units]
     return result

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from suite.probes.parts import joined, layer_members
 from suite.probes.views import Evaluation, Layout, Quiet, Stretch, Watch
 
 
@@ -52,24 +53,24 @@ class Gradients(Quiet):
 
 
 class FullGradients(Quiet):
-    """``full_grad_max_abs.<group>``: largest absolute element of the gradient over the whole training set, in training mode,
-    the maximum over the evaluations so far.
+    """``full_grad_max_abs.<part>``: largest absolute element of the gradient over the whole training set, in training mode,
+    the maximum over the evaluations so far. A part is a parameter group, or a layer (``layerK``, ``output``: weights and biases).
     """
 
     def __init__(self, layout: Layout) -> None:
-        self.layout = layout
+        self.parts = dict(layout.groups) | layer_members(layout)
         self.peak: dict[str, Tensor] = {}
 
     def columns(self) -> tuple[str, ...]:
-        """One metric for each group."""
-        return tuple(f"full_grad_max_abs.{group}" for group in self.layout.groups)
+        """One metric for each part."""
+        return tuple(f"full_grad_max_abs.{part}" for part in self.parts)
 
     def evaluate(self, view: Evaluation) -> dict[str, Tensor]:
         """One full-batch backward pass."""
         gradients = dict(view.gradients())
         values = {}
-        for group, members in self.layout.groups.items():
-            size = _grouped(gradients, members).abs().amax(dim=1)
-            self.peak[group] = torch.maximum(self.peak[group], size) if group in self.peak else size
-            values[f"full_grad_max_abs.{group}"] = self.peak[group]
+        for part, members in self.parts.items():
+            size = joined(gradients, members).abs().amax(dim=1)
+            self.peak[part] = torch.maximum(self.peak[part], size) if part in self.peak else size
+            values[f"full_grad_max_abs.{part}"] = self.peak[part]
         return values

@@ -7,12 +7,14 @@ from collections.abc import Callable
 
 from suite.config.schema import Probes
 from suite.probes.batches import BatchDead, BatchNormBound
+from suite.probes.collapse import Collapse
 from suite.probes.fit import Fit
 from suite.probes.gradients import FullGradients, Gradients
 from suite.probes.movement import Movement
 from suite.probes.rollout import Rollout
 from suite.probes.units import Dead, Dormant
 from suite.probes.views import Layout, Probe
+from suite.probes.zeros import Zeros
 from suite.vocabulary import RequestError
 
 PROBES: dict[str, Callable[[Layout], Probe]] = {
@@ -25,6 +27,8 @@ PROBES: dict[str, Callable[[Layout], Probe]] = {
     "full_gradients": FullGradients,
     "batchnorm_bound": BatchNormBound,
     "rollout": Rollout,
+    "zeros": Zeros,
+    "collapse": Collapse,
 }
 
 #: What each tier takes: economy reads the evaluation pass only, default adds what steps have at hand,

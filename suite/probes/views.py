@@ -50,7 +50,8 @@ class Evaluation:
 
     ``units`` are whole-training-set statistics with BatchNorm using that set's own statistics (the way
     training sees a unit); ``units_eval`` uses the running statistics (the way inference does). Losses and accuracies are in
-    inference mode. ``gradients`` computes the full-batch gradient when called; ``inputs`` is the training set.
+    inference mode. ``gradients`` computes the full-batch gradient when called; ``inputs`` is the training set;
+    ``output_range`` the largest difference between any output unit's values over it, in inference mode.
     """
 
     step: int
@@ -65,6 +66,7 @@ class Evaluation:
     gradients: Callable[[], Mapping[str, Tensor]]
     inputs: Float[Tensor, "example feature"]
     diverged: Bool[Tensor, " replicate"]
+    output_range: Float[Tensor, " replicate"] | None = None
 
 
 @dataclass(frozen=True)

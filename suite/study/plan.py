@@ -123,8 +123,16 @@ def _check_fit(condition: Condition, dataset: Dataset) -> None:
         raise RequestError(f"{where}: model.hidden is empty, so there is no hidden layer to make dead or to predict")
     if numeric.start.layer is not None and not 1 <= numeric.start.layer <= hidden:
         raise RequestError(f"{where}: start.layer={numeric.start.layer} is not one of the hidden layers 1 to {hidden}")
+    _check_units(numeric, where)
     if numeric.start.alive_on >= examples:
         raise RequestError(f"{where}: start.alive_on={numeric.start.alive_on} needs more than {examples} training examples")
+
+
+def _check_units(numeric: Numeric, where: str) -> None:
+    start, hidden = numeric.start, numeric.model.hidden
+    for layer in range(1, len(hidden) + 1) if start.layer is None else (start.layer,):
+        if start.units is not None and start.units > hidden[layer - 1]:
+            raise RequestError(f"{where}: start.units={start.units} exceeds the {hidden[layer - 1]} units of hidden layer {layer}")
 
 
 def blocks_of(plan: Plan, block_size: int | None) -> tuple[Block, ...]:

@@ -210,6 +210,7 @@ class _Observed:
             lambda: full_gradients(task, state.parameters, state.buffers),
             task.data.train_x,
             diverged,
+            seen.output_range,
         )
         with clock("probe_seconds"):
             taken: dict[str, Tensor] = {}

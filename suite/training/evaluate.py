@@ -27,7 +27,9 @@ class Task:
 
 @dataclass(frozen=True)
 class Pass:
-    """Per replicate: losses and accuracies in inference mode, unit statistics as training and as inference see them."""
+    """Per replicate: losses and accuracies in inference mode, unit statistics as training and as inference see them, and
+    the largest difference between any output unit's values over the training set.
+    """
 
     train_loss: Tensor
     test_loss: Tensor
@@ -35,6 +37,7 @@ class Pass:
     test_accuracy: Tensor | None
     units: tuple[UnitStatistics, ...]
     units_eval: tuple[UnitStatistics, ...]
+    output_range: Tensor
 
 
 def _targets(targets: Tensor, count: int) -> Tensor:
@@ -72,6 +75,7 @@ def evaluate(task: Task, parameters: Parameters, buffers: Buffers) -> Pass:
     fits: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
     units: list[list[UnitStatistics]] = []
     units_eval: list[list[UnitStatistics]] = []
+    ranges: list[Tensor] = []
     for part in replicate_slices(count, task.data.train_x.shape[0] * widest):
         piece = {name: value[part] for name, value in parameters.items()}
         running = {name: value[part] for name, value in buffers.items()}
@@ -80,6 +84,7 @@ def evaluate(task: Task, parameters: Parameters, buffers: Buffers) -> Pass:
         test = task.net.forward(piece, running, task.data.test_x.expand(size, -1, -1), training=False)
         fits.append((*_fit(task, train, task.data.train_y), *_fit(task, test, task.data.test_y)))
         units_eval.append(_statistics(train))
+        ranges.append((train.output.amax(dim=1) - train.output.amin(dim=1)).amax(dim=1))
         if task.net.norm == "batch":
             own = task.net.forward(piece, running, task.data.train_x.expand(size, -1, -1), training=True)
             units.append(_statistics(own))
@@ -92,6 +97,7 @@ def evaluate(task: Task, parameters: Parameters, buffers: Buffers) -> Pass:
         test_accuracy if task.classification else None,
         _joined(units) if units else seen,
         seen,
+        torch.cat(ranges),
     )
 
 

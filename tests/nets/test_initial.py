@@ -41,6 +41,26 @@ def test_weights_follow_the_stated_law(init, law):
         assert (b == 0).all()
 
 
+def test_asymmetric_replaces_one_number_of_each_unit_by_a_beta_draw():
+    """Lu et al. 2020, algorithm 1: of a unit's fan-in + 1 numbers one is Beta(2, 1), the rest normal with deviation 0.6007/√fan-in.
+    With a fan-in of 10,000 the normal ones stay below 0.04, so the Beta draws stand out."""
+    model = Model(hidden=[300], init="rai")
+    parameters, _ = initial_parameters(Mlp.of(model, 10_000, 1), model, 0, range(2), CPU, torch.float64)
+    together = torch.cat([parameters["layer1.weight"], parameters["layer1.bias"][:, None, :]], dim=1).numpy()
+    far = together > 0.04
+    # Beta(2, 1) lies below 0.04 with probability 0.0016
+    assert (far.sum(axis=1) <= 1).all() and (far.sum(axis=1) == 1).mean() > 0.98
+    assert scipy.stats.kstest(together[far], scipy.stats.beta(2, 1).cdf).pvalue > 1e-3
+    assert scipy.stats.kstest(together[~far], scipy.stats.norm(0, 0.006007).cdf).pvalue > 1e-3
+    rows = np.argwhere(far)[:, 1]
+    assert scipy.stats.kstest(rows, scipy.stats.randint(0, 10_001).cdf).pvalue > 1e-3
+    small = Model(hidden=[2000], init="rai")
+    biases = initial_parameters(Mlp.of(small, 1, 1), small, 0, range(2), CPU, torch.float64)[0]["layer1.bias"].numpy()
+    # with one input the bias is the replaced one half of the time
+    mixture = lambda x: 0.5 * scipy.stats.beta(2, 1).cdf(x) + 0.5 * scipy.stats.norm(0, 0.6007).cdf(x)  # noqa: E731
+    assert scipy.stats.kstest(biases.ravel(), mixture).pvalue > 1e-3
+
+
 def test_schemes_share_their_draws():
     """Uniform schemes differ by their scale alone, so replicates stay paired across them."""
     np.testing.assert_allclose(weights("pytorch")[0] * math.sqrt(50), weights("glorot")[0] / math.sqrt(6 / 80), rtol=1e-12)

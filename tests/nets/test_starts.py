@@ -102,3 +102,42 @@ def test_the_largest_standardised_value_keeps_its_bounds():
         assert (largest >= 1 / np.sqrt(n - 1) - 1e-9).all()
         assert largest[0] == pytest.approx(np.sqrt(n - 1), rel=1e-6)
         assert largest[1] == pytest.approx(1 / np.sqrt(n - 1), rel=1e-6)
+
+
+@pytest.mark.parametrize("units", [0, 1, 3])
+def test_only_the_first_units_are_made_dead(units):
+    net, parameters, buffers = network([8, 5])
+    start = Start("born_dead", layer=2, units=units, margin=0.3, scale=2.0)
+    dead = make_dead(net, parameters, buffers, torch.from_numpy(INPUTS), start)
+    for replicate in range(COUNT):
+        np.testing.assert_allclose(pre_activations(net, dead, replicate)[1].max(axis=0)[:units], -0.3, atol=1e-12)
+    for name in ("layer2.weight", "layer2.bias"):
+        assert torch.equal(dead[name][..., units:], parameters[name][..., units:])
+        assert units == 0 or not torch.equal(dead[name], parameters[name])
+
+
+def test_as_many_units_as_there_are_is_all_of_them():
+    net, parameters, buffers = network([8])
+    all_, eight = (make_dead(net, parameters, buffers, torch.from_numpy(INPUTS), Start("born_dead", units=k)) for k in (None, 8))
+    assert all(torch.equal(all_[name], eight[name]) for name in all_)
+
+
+@pytest.mark.parametrize("alive", [1, 4])
+def test_units_and_alive_on_together(alive):
+    net, parameters, buffers = network([8])
+    start = Start("born_dead", units=3, alive_on=alive)
+    (drive,) = pre_activations(net, make_dead(net, parameters, buffers, torch.from_numpy(INPUTS), start), 0)
+    (before,) = pre_activations(net, parameters, 0)
+    assert ((drive > 0).sum(axis=0)[:3] == alive).all()
+    assert ((drive > 0) == (before > 0))[:, 3:].all()
+
+
+def test_a_layer_behind_skips_is_made_dead_on_what_reaches_it():
+    """Worked out by hand in NumPy: h2 = relu(h1 W2 + b2) + h1, since layers 1 and 2 are equally wide."""
+    net, parameters, buffers = network([8, 8, 5], skip=True)
+    dead = make_dead(net, parameters, buffers, torch.from_numpy(INPUTS), Start("born_dead", layer=3, margin=0.3))
+    for replicate in range(COUNT):
+        at = {name: value[replicate].numpy() for name, value in dead.items()}
+        first = np.maximum(INPUTS @ at["layer1.weight"] + at["layer1.bias"], 0)
+        second = np.maximum(first @ at["layer2.weight"] + at["layer2.bias"], 0) + first
+        np.testing.assert_allclose((second @ at["layer3.weight"] + at["layer3.bias"]).max(axis=0), -0.3, atol=1e-12)

@@ -131,7 +131,7 @@ def test_tiers_contain_one_another_and_unknown_probes_are_named():
 
 def test_metric_names_are_what_is_returned():
     """Every name a probe announces is one it returns, and it returns no other."""
-    names = registry.metric_names(Probes("full", 10, ["rollout", "batchnorm_bound"]), LAYOUT)
+    names = registry.metric_names(Probes("full", 10, ["rollout", "batchnorm_bound", "zeros", "collapse"]), LAYOUT)
     assert len(names) == len(set(names))
     assert {"dead_fraction", "dead_fraction.layer2", "grad_max_abs.hidden_weight", "coast_ratio"} <= set(names)
     assert not math.isnan(LAYOUT.constant_loss)

@@ -33,9 +33,29 @@ def activation(name: str, slope: float) -> nn.Module:
     return Step() if name == "step" else MODULES[name]()
 
 
+class Residual(nn.Sequential):
+    """The same chain, with the input of some stretches [first, last) of it added to ``scale`` times their output."""
+
+    def __init__(self, layers: list[nn.Module], stretches: list[tuple[int, int]], scale: float):
+        super().__init__(*layers)
+        self.scale = scale
+        self.firsts, self.lasts = {first for first, _ in stretches}, {last for _, last in stretches}
+
+    def forward(self, values):
+        carried = [values]
+        for index, layer in enumerate(self):
+            if index in self.lasts:
+                values = self.scale * values + carried[-1]
+            if index in self.firsts:
+                carried.append(values)
+            values = layer(values)
+        return values
+
+
 def module(net: Mlp, parameters: dict[str, torch.Tensor], replicate: int, dtype: torch.dtype) -> nn.Sequential:
     """The same network as an nn.Sequential, holding one replicate's numbers."""
     layers: list[nn.Module] = []
+    skips: list[tuple[int, int]] = []
     for name, fan_in, fan_out in net.linears:
         linear = nn.Linear(fan_in, fan_out, dtype=dtype)
         linear.weight.data = parameters[f"{name}.weight"][replicate].T.clone()
@@ -53,7 +73,9 @@ def module(net: Mlp, parameters: dict[str, torch.Tensor], replicate: int, dtype:
             norm.bias.data = parameters[f"{name}.shift"][replicate].clone()
             tail = [norm, act] if net.norm_position == "before" else [act, norm]
         layers += tail
-    return nn.Sequential(*layers)
+        if net.skip and fan_in == fan_out:
+            skips.append((len(layers) - 1 - len(tail), len(layers)))
+    return Residual(layers, skips, net.skip_scale)
 
 
 def is_bias(module_: nn.Module, name: str) -> bool:

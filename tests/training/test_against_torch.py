@@ -149,7 +149,27 @@ def test_every_norm_follows_its_torch_module(norm, position):
     compare(replace(BASE, model=model, train=Train(12, 32)), rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize("init", ["he", "glorot"])
+@pytest.mark.parametrize("norm", ["none", "batch", "layer"])
+@pytest.mark.parametrize("hidden", [[9, 9, 9], [64, 9, 9, 12]])
+def test_skips_add_a_layers_input_where_the_widths_agree(hidden, norm):
+    """In the second network the first layer is as wide as the data (64) and has a skip; the second and the last have none."""
+    model = Model(hidden=hidden, skip=True, norm=norm)
+    numeric = replace(BASE, model=model, train=Train(20, 32), optimizer=OPTIMIZERS["sgd"])
+    compare(numeric, rtol=1e-8, atol=1e-10)
+    compare(replace(numeric, model=replace(model, norm_position="after"), train=Train(5, 32)), rtol=1e-8, atol=1e-10)
+    compare(replace(numeric, model=replace(model, skip_scale=0.3)), rtol=1e-8, atol=1e-10)
+
+
+def test_the_output_range_is_that_of_the_reference():
+    net, task, state, *_ = trained_stack(replace(BASE, train=Train(5, 32)))
+    for replicate in range(len(REPLICATES)):
+        with torch.no_grad():
+            output = reference.module(net, state.parameters, replicate, torch.float64)(task.data.train_x).numpy()
+        expected = np.ptp(output, axis=0).max()
+        np.testing.assert_allclose(evaluate(task, state.parameters, state.buffers).output_range[replicate].item(), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("init", ["he", "glorot", "rai"])
 def test_squared_error_full_batch_and_other_inits(init):
     numeric = replace(BASE, model=Model(width=9, depth=3, init=init), train=Train(STEPS, None, "squared_error"))
     compare(numeric, **FLOAT64)

@@ -33,6 +33,8 @@ VARIANTS = {
     "killed": replace(BASE, start=Start(name="killed", margin=0.02, after=10), probes=Probes("full", 5, ["rollout"])),
     "born_dead_layer2": replace(BASE, start=Start(name="born_dead", layer=2)),
     "full_batch": replace(BASE, train=Train(10, None)),
+    "killed_in_part": replace(BASE, start=Start("killed", 2, units=3, after=10), probes=Probes("full", 5, ["zeros", "collapse"])),
+    "skip": replace(BASE, model=Model(hidden=[16, 16, 8], skip=True, init="rai"), probes=Probes("full", 5, ["collapse"])),
     "odd_everywhere": replace(BASE, data=Data(subset=299), model=Model(hidden=[13, 7]), train=Train(25, 5)),
     "odd_full_batch": replace(BASE, data=Data(subset=299), model=Model(hidden=[9]), train=Train(10, None)),
     "plain_eager": replace(BASE, engine=Engine("eager")),
@@ -81,7 +83,7 @@ def test_measuring_changes_nothing(name):
     """All probes at every step, against the cheapest tier twice in the run: the weights have the same bits, and no
     global random state is touched."""
     numeric = VARIANTS[name]
-    watched = replace(numeric, probes=Probes("full", 1, ["rollout", "batchnorm_bound"]))
+    watched = replace(numeric, probes=Probes("full", 1, ["rollout", "batchnorm_bound", "zeros", "collapse"]))
     alone = replace(numeric, probes=Probes("economy", 10_000))
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
     _, a = trained(watched, 0, 4)

@@ -407,6 +407,7 @@ def test_what_is_supported_is_a_rule_on_the_configuration():
             assert all(supported(replace(net, activation=activation), sgd, loss, dtype) for loss in LOSSES)
     assert all(supported(net, optimizer, "cross_entropy", torch.float32) for optimizer in OPTIMIZERS.values())
     assert not supported(replace(net, activation="prelu"), sgd, "cross_entropy", torch.float32)
+    assert not supported(replace(net, skip=True), sgd, "cross_entropy", torch.float32)
     assert not supported(replace(net, norm="batch"), sgd, "cross_entropy", torch.float32)
     assert not supported(replace(net, hidden=()), sgd, "cross_entropy", torch.float32)
     assert not supported(net, sgd, "hinge", torch.float32)

@@ -28,6 +28,7 @@ def test_auto_takes_the_native_path_where_it_can_serve():
     assert path(auto) == "native"
     for other in (
         replace(auto, model=Model(hidden=[8], norm="batch")),
+        replace(auto, model=Model(hidden=[8, 8], skip=True)),
         replace(auto, model=Model(hidden=[8], activation="tanh")),
         replace(auto, model=Model(hidden=[])),
     ):
@@ -63,6 +64,7 @@ VARIANTS = {
     "adam": replace(BASE, optimizer=Optimizer(name="adam", lr=0.01, weight_decay=0.1)),
     "killed": replace(BASE, start=Start(name="killed", margin=0.02, after=10), probes=Probes("full", 5, ["rollout"])),
     "cleared": replace(BASE, start=Start(name="killed", margin=0.02, after=10, optimizer_state="cleared")),
+    "killed_in_part": replace(BASE, start=Start("killed", 2, units=3, after=10), probes=Probes("full", 5, ["zeros", "collapse"])),
     "squared": replace(BASE, train=Train(30, 16, "squared_error")),
 }
 

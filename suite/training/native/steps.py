@@ -62,6 +62,7 @@ def supported(net: Mlp, optimizer: Optimizer, loss: str, dtype: torch.dtype) -> 
     """Whether the compiled step covers this network and training. A rule on the configuration alone."""
     return (
         net.norm == "none"
+        and not net.skip
         and net.activation in ("relu", "leaky_relu")
         and len(net.hidden) >= 1
         and loss in ("cross_entropy", "squared_error")
