@@ -389,7 +389,7 @@ def test_wrong_requests_change_nothing_and_say_what_is_wrong():
             attempt(train_y=labels)
     with pytest.raises(ValueError, match="train_x"):
         attempt(train_x=p.x.float())
-    with pytest.raises(ValueError, match="labels"):
+    with pytest.raises(ValueError, match="integer labels"):
         attempt(train_y=torch.zeros(200, 4, dtype=torch.float64))
     with pytest.raises(ValueError, match=r"layer1\.weight"):
         attempt(net=replace(p.net, hidden=(13, 7)))

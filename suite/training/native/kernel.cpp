@@ -39,6 +39,8 @@
 #define TILE_VECTORS 2
 #endif
 
+#define NARROW_ROWS (TILE_ROWS * 2)  // of a tile of one vector per row, where the pointers allow it
+
 #define UNROLL _Pragma("GCC unroll 16")
 #define NOINLINE __attribute__((noinline))
 
@@ -231,7 +233,7 @@ struct Parameter {
     Buffer<T> value, first, second, gradient;
     Buffer<Int<T>> peak;  // bits of max |g| per column; as integers these are ordered like the numbers, NaN above all
     long rows, columns, stride;
-    Parameter(long rows_, long columns_, int memories)
+    Parameter(long rows_, long columns_, long memories)
         : value(up(rows_, Vector<T>::lanes) * stride_of<T>(columns_)),
           first(memories > 0 ? rows_ * stride_of<T>(columns_) : 0),
           second(memories > 1 ? rows_ * stride_of<T>(columns_) : 0),
@@ -312,11 +314,11 @@ struct Product {
     T* c;
     long ldc;
     const T* start;  // added to every row (a bias), or null
-    Finish finish;   // HIDDEN: C is a pre-activation; BACK: C is the gradient of an activation
+    Finish finish;   // HIDDEN: C becomes the activation; BACK: C becomes the gradient of the pre-activation
     bool leaky;
     T slope;
-    T* post;         // HIDDEN: the activation
-    const T* pre;    // BACK: the pre-activation
+    T* pre;          // HIDDEN: where to leave the pre-activation, or null
+    const T* sign;   // BACK: what is above zero where the pre-activation is
     Int<T>* asleep;  // HIDDEN: per column all ones as long as no pre-activation was above zero
 };
 
@@ -348,22 +350,24 @@ NOINLINE void product_tile(const Product<T>& p, long row, long column, long from
     if (to < p.depth || p.finish == PLAIN) {
         UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < NR; j++) store(c + i * p.ldc + j * n, sum[i][j]);
     } else if (p.finish == HIDDEN) {
-        T* post = p.post + row * p.ldc + column;
+        if (p.pre) {
+            T* pre = p.pre + row * p.ldc + column;
+            UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < NR; j++) store(pre + i * p.ldc + j * n, sum[i][j]);
+        }
         UNROLL for (int j = 0; j < NR; j++) {
             M<T> asleep = load_bits<T>(p.asleep + column + j * n);
             UNROLL for (int i = 0; i < MR; i++) {
                 const V<T> x = sum[i][j];
                 const M<T> off = x <= zero;
                 asleep &= off;
-                store(c + i * p.ldc + j * n, x);
-                store(post + i * p.ldc + j * n, p.leaky ? (x > zero ? x : x * p.slope) : (off ? zero : x));
+                store(c + i * p.ldc + j * n, p.leaky ? (x > zero ? x : x * p.slope) : (off ? zero : x));
             }
             store_bits<T>(p.asleep + column + j * n, asleep);
         }
     } else {
-        const T* pre = p.pre + row * p.ldc + column;
+        const T* sign = p.sign + row * p.ldc + column;
         UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < NR; j++) {
-            const V<T> x = load(pre + i * p.ldc + j * n), g = sum[i][j];
+            const V<T> x = load(sign + i * p.ldc + j * n), g = sum[i][j];
             store(c + i * p.ldc + j * n, p.leaky ? (x > zero ? g : g * p.slope) : (x <= zero ? zero : g));
         }
     }
@@ -435,6 +439,7 @@ NOINLINE void descent_tile(const Descent<T>& p, long row, long column, long from
 template <class P>
 using Tile = void (*)(const P&, long row, long column, long from, long to);
 
+// The compiled tiles of either kind, found by their rows and vectors.
 template <class T>
 struct Tiles {
     template <std::size_t... I>
@@ -445,9 +450,21 @@ struct Tiles {
     static constexpr std::array<Tile<Descent<T>>, sizeof...(I)> descents(std::index_sequence<I...>) {
         return {descent_tile<T, I / TILE_VECTORS + 1, I % TILE_VECTORS + 1>...};
     }
+    template <std::size_t... I>
+    static constexpr std::array<Tile<Descent<T>>, sizeof...(I)> narrow_descents(std::index_sequence<I...>) {
+        return {descent_tile<T, I + 1, 1>...};
+    }
     using all = std::make_index_sequence<TILE_ROWS * TILE_VECTORS>;
     static constexpr auto product = products(all{});
     static constexpr auto descent = descents(all{});
+    static constexpr auto narrow = narrow_descents(std::make_index_sequence<NARROW_ROWS>{});
+
+    static long most_rows(const Product<T>&, long) { return TILE_ROWS; }
+    static long most_rows(const Descent<T>&, long vectors) { return vectors == 1 ? NARROW_ROWS : TILE_ROWS; }
+    static Tile<Product<T>> find(const Product<T>&, long rows, long vectors) { return product[(rows - 1) * TILE_VECTORS + vectors - 1]; }
+    static Tile<Descent<T>> find(const Descent<T>&, long rows, long vectors) {
+        return vectors == 1 ? narrow[rows - 1] : descent[(rows - 1) * TILE_VECTORS + vectors - 1];
+    }
 };
 
 // Cuts `count` into as few pieces of at most `most` as can be, of sizes that differ by at most one.
@@ -459,14 +476,15 @@ struct Cut {
 
 // Rows × columns of a result in tiles, the reduction in blocks. Columns are the outer loop, so that the panel of the
 // right factor that a block needs is read from the first-level cache by all tiles below each other.
-template <class T, class P, class Table>
-void tiled(const P& p, const Table& table, long rows, long columns, long depth) {
+template <class T, class P>
+void tiled(const P& p, long rows, long columns, long depth) {
     constexpr long n = Vector<T>::lanes;
-    const Cut down(rows, TILE_ROWS), across(up(columns, n) / n, TILE_VECTORS), deep(depth, DEPTH_BLOCK);
+    const Cut across(up(columns, n) / n, TILE_VECTORS), deep(depth, DEPTH_BLOCK);
+    const Cut down(rows, Tiles<T>::most_rows(p, across[0]));
     for (long block = 0, from = 0; block < deep.pieces; from += deep[block++])
         for (long panel = 0, column = 0; panel < across.pieces; column += across[panel++] * n)
             for (long tile = 0, row = 0; tile < down.pieces; row += down[tile++])
-                table[(down[tile] - 1) * TILE_VECTORS + across[panel] - 1](p, row, column, from, from + deep[block]);
+                Tiles<T>::find(p, down[tile], across[panel])(p, row, column, from, from + deep[block]);
 }
 
 // --------------------------------------------------------------------------------------------------------- one network
@@ -484,15 +502,12 @@ struct Task {
     const void* train_x;
     const void* train_y;
     const int64_t* indices;
-    // per linear map weight, bias: [replicate, ...]; the memory is null where the optimizer has none
-    void* const* parameters;
-    void* const* first;
-    void* const* second;
-    void* const* gradients;
-    void* const* peaks;
-    void* const* pre;
-    void* losses;
-    double* asleep;
+    void* losses;    // [replicate, step]
+    double* asleep;  // [replicate, step]
+    void* peaks;     // [parameter, replicate]
+    // Parameters are weight and bias of every linear map in turn, [replicate, ...] each. The tables follow each other:
+    // values, gradients, the optimizer's memories, one after the other; then the pre-activations per hidden layer.
+    void* const* tensors;
 };
 }
 
@@ -503,16 +518,16 @@ enum Loss { CROSS_ENTROPY = 0, SQUARED_LABELS = 1, SQUARED_TARGETS = 2 };
 template <class T>
 class Network {
    public:
-    explicit Network(const Task& task) : t(task), linears(task.linears), batch(task.batch) {
-        const int memories = t.optimizer == ADAM ? 2 : t.momentum != 0;
+    explicit Network(const Task& task)
+        : t(task), linears(task.linears), batch(task.batch), memories(t.optimizer == ADAM ? 2 : t.momentum != 0) {
         const long rows = up(batch, n);  // the losses work on squares of vectors
         long widest = 0, deepest = 0;
         for (long l = 0; l < linears; l++) {
             const long in = t.sizes[l], out = t.sizes[l + 1], stride = stride_of<T>(out);
             parameters.emplace_back(in, out, memories);
             parameters.emplace_back(1, out, memories);
-            pre.emplace_back(rows * stride);
-            post.emplace_back(l + 1 < linears ? rows * stride : 0);
+            pre.emplace_back(l + 1 < linears ? rows * stride : 0);
+            post.emplace_back(rows * stride);
             delta.emplace_back(rows * stride);
             asleep.emplace_back(stride);
             inputs.emplace_back(batch);
@@ -540,10 +555,10 @@ class Network {
    private:
     static constexpr long n = Vector<T>::lanes;
     const Task& t;
-    const long linears, batch;
+    const long linears, batch, memories;
     long units = 0;
     std::vector<Parameter<T>> parameters;
-    std::vector<Buffer<T>> pre, post, delta;
+    std::vector<Buffer<T>> pre, post, delta;  // post of the last map: the output
     std::vector<Buffer<Int<T>>> asleep;
     std::vector<std::vector<const T*>> inputs, deltas;
     std::unique_ptr<Buffer<T>> transposed, row_sum;
@@ -559,26 +574,27 @@ class Network {
         for (std::size_t i = 0; i < parameters.size(); i++) {
             Parameter<T>& p = parameters[i];
             const long size = p.rows * p.columns;
-            auto one = [&](void* const* outside, const Buffer<T>& inside) {
-                if (!outside || !inside.get()) return;
-                T* dense = static_cast<T*>(outside[i]) + replicate * size;
+            auto one = [&](long table, const Buffer<T>& inside) {
+                if (!inside.get()) return;
+                T* dense = static_cast<T*>(t.tensors[table * parameters.size() + i]) + replicate * size;
                 if (in)
                     copy(dense, p.columns, inside.get(), p.stride, p.rows, p.columns);
                 else
                     copy(inside.get(), p.stride, dense, p.columns, p.rows, p.columns);
             };
-            one(t.parameters, p.value);
-            one(t.first, p.first);
-            one(t.second, p.second);
+            one(0, p.value);
+            one(2, p.first);
+            one(3, p.second);
             if (in) continue;
-            one(t.gradients, p.gradient);
+            one(1, p.gradient);
             const Int<T> top = *std::max_element(p.peak.get(), p.peak.get() + p.columns);
-            std::memcpy(static_cast<T*>(t.peaks[i]) + replicate, &top, sizeof(T));
+            std::memcpy(static_cast<T*>(t.peaks) + i * t.replicates + replicate, &top, sizeof(T));
         }
         if (in) return;
         for (long l = 0; l + 1 < linears; l++) {
             const long width = t.sizes[l + 1];
-            copy(pre[l].get(), stride_of<T>(width), static_cast<T*>(t.pre[l]) + replicate * batch * width, width, batch, width);
+            T* dense = static_cast<T*>(t.tensors[(2 + memories) * parameters.size() + l]) + replicate * batch * width;
+            copy(pre[l].get(), stride_of<T>(width), dense, width, batch, width);
         }
     }
 
@@ -613,12 +629,12 @@ class Network {
         const T* x = static_cast<const T*>(t.train_x);
         for (long b = 0; b < batch; b++) inputs[0][b] = x + chosen[b] * t.sizes[0];
 
+        const bool keep = s + 1 == t.steps;
         long dead = 0;
-        for (long l = 0; l < linears; l++) dead += forward(l);
+        for (long l = 0; l < linears; l++) dead += forward(l, keep);
         t.asleep[replicate * t.steps + s] = static_cast<double>(dead) / static_cast<double>(units);
         static_cast<T*>(t.losses)[replicate * t.steps + s] = t.loss == CROSS_ENTROPY ? cross_entropy(chosen) : squared(chosen);
 
-        const bool keep = s + 1 == t.steps;
         const Rule<T> weights = rule(t.decay_weights, t.taken + s + 1), biases = rule(t.decay_biases, t.taken + s + 1);
         for (long l = linears - 1; l >= 0; l--) {
             if (l) back(l);
@@ -626,14 +642,18 @@ class Network {
         }
     }
 
-    // Pre-activations and activations of one layer; returns how many of its hidden units are off on the whole batch.
-    long forward(long l) {
+    // A leaky slope below zero turns the sign of an activation: the pre-activation itself is then needed on the way back.
+    bool sign_turns() const { return t.leaky && !(t.slope >= 0); }
+
+    // Activations of one layer, or the output; returns how many of its hidden units are off on the whole batch.
+    long forward(long l, bool keep) {
         const Parameter<T>&weight = parameters[2 * l], &bias = parameters[2 * l + 1];
         const bool hidden = l + 1 < linears;
         if (hidden) std::memset(asleep[l].get(), 0xff, weight.stride * sizeof(T));
-        const Product<T> p{inputs[l].data(), weight.rows, weight.value.get(), weight.stride, pre[l].get(), weight.stride, bias.value.get(),
-                           hidden ? HIDDEN : PLAIN, t.leaky != 0, static_cast<T>(t.slope), post[l].get(), nullptr, asleep[l].get()};
-        tiled<T>(p, Tiles<T>::product, batch, weight.columns, weight.rows);
+        const Product<T> p{inputs[l].data(), weight.rows, weight.value.get(), weight.stride, post[l].get(), weight.stride, bias.value.get(),
+                           hidden ? HIDDEN : PLAIN, t.leaky != 0, static_cast<T>(t.slope), keep || sign_turns() ? pre[l].get() : nullptr,
+                           nullptr, asleep[l].get()};
+        tiled<T>(p, batch, weight.columns, weight.rows);
         if (!hidden) return 0;
         long dead = 0;
         for (long j = 0; j < weight.columns; j++) dead -= asleep[l].get()[j];
@@ -646,8 +666,8 @@ class Network {
         const long ld = stride_of<T>(weight.rows);
         transpose<T>(weight.value.get(), weight.stride, weight.rows, weight.columns, transposed->get(), ld);
         const Product<T> p{deltas[l].data(), weight.columns, transposed->get(), ld, delta[l - 1].get(), ld, nullptr,
-                           BACK, t.leaky != 0, static_cast<T>(t.slope), nullptr, pre[l - 1].get(), nullptr};
-        tiled<T>(p, Tiles<T>::product, batch, weight.rows, weight.columns);
+                           BACK, t.leaky != 0, static_cast<T>(t.slope), nullptr, (sign_turns() ? pre : post)[l - 1].get(), nullptr};
+        tiled<T>(p, batch, weight.rows, weight.columns);
     }
 
     void descend(long l, const Rule<T>& weights, const Rule<T>& biases, bool keep) {
@@ -663,7 +683,7 @@ class Network {
         }
         update_row<T>(biases, bias, 0, 0, row_sum->get(), whole, keep);
         const Descent<T> p{inputs[l].data(), batch, d, ld, &weight, &weights, keep};
-        tiled<T>(p, Tiles<T>::descent, weight.rows, weight.columns, batch);
+        tiled<T>(p, weight.rows, weight.columns, batch);
     }
 
     // Mean loss over the batch; leaves its gradient by the output in the last delta.
@@ -671,7 +691,7 @@ class Network {
         const long outputs = t.sizes[linears], ld = stride_of<T>(outputs);
         const int64_t* labels = static_cast<const int64_t*>(t.train_y);
         const T share = static_cast<T>(1.0 / static_cast<double>(batch));
-        const T* z = pre[linears - 1].get();
+        const T* z = post[linears - 1].get();
         T* d = delta[linears - 1].get();
         for (long b = 0; b < batch; b += n) {
             if (outputs <= n)
@@ -682,14 +702,14 @@ class Network {
         // log of a product in place of a sum of logs: a sum is at most `outputs`, so sixteen of them cannot overflow
         double total = 0;
         for (long first = 0; first < batch; first += 16) {
-            double product[4] = {1, 1, 1, 1};
+            double product = 1, right = 0;
             for (long b = first; b < std::min(first + 16, batch); b++) {
-                const int64_t label = labels[chosen[b]];
-                product[b % 4] *= static_cast<double>(sums[b]);
-                total -= static_cast<double>(z[b * ld + label] - tops[b]);
-                d[b * ld + label] -= share;
+                const long at = b * ld + labels[chosen[b]];
+                product *= static_cast<double>(sums[b]);
+                right += static_cast<double>(z[at] - tops[b]);
+                d[at] -= share;
             }
-            total += std::log((product[0] * product[1]) * (product[2] * product[3]));
+            total += std::log(product) - right;
         }
         return static_cast<T>(total / static_cast<double>(batch));
     }
@@ -737,7 +757,7 @@ class Network {
 
     T squared(const int64_t* chosen) {
         const long outputs = t.sizes[linears], ld = stride_of<T>(outputs);
-        const T* z = pre[linears - 1].get();
+        const T* z = post[linears - 1].get();
         T* d = delta[linears - 1].get();
         const T share = static_cast<T>(2.0 / (static_cast<double>(batch) * static_cast<double>(outputs)));
         double total = 0;
