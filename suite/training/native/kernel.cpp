@@ -151,7 +151,7 @@ inline void transpose(V<T> (&row)[Vector<T>::lanes]) {
     }
 }
 
-// to[columns][rows] = from[rows][columns] transposed; both padded to whole squares of vectors on the row side of `from`.
+// to[columns][rows] = from[rows][columns] transposed. Both are read and written in whole squares of vectors.
 template <class T>
 NOINLINE void transpose(const T* from, long ld_from, long rows, long columns, T* to, long ld_to) {
     constexpr long n = Vector<T>::lanes;
@@ -160,12 +160,7 @@ NOINLINE void transpose(const T* from, long ld_from, long rows, long columns, T*
             V<T> square[n];
             UNROLL for (long i = 0; i < n; i++) square[i] = load(from + (r + i) * ld_from + c);
             transpose<T>(square);
-            const long valid = std::min(n, columns - c);
-            if (valid == n) {
-                UNROLL for (long i = 0; i < n; i++) store(to + (c + i) * ld_to + r, square[i]);
-            } else {
-                for (long i = 0; i < valid; i++) store(to + (c + i) * ld_to + r, square[i]);
-            }
+            UNROLL for (long i = 0; i < n; i++) store(to + (c + i) * ld_to + r, square[i]);
         }
 }
 
@@ -536,12 +531,13 @@ class Network {
                 deltas[l][b] = delta[l].get() + b * stride;
                 if (l) inputs[l][b] = post[l - 1].get() + b * stride_of<T>(in);
             }
-            if (l) widest = std::max(widest, stride_of<T>(in)), deepest = std::max(deepest, out);
+            if (l) widest = std::max(widest, stride_of<T>(in)), deepest = std::max(deepest, up(out, n));
             if (l + 1 < linears) units += out;
         }
         transposed = std::make_unique<Buffer<T>>(widest * deepest);
-        sums.resize(rows);
-        tops.resize(rows);
+        turned = std::make_unique<Buffer<T>>(up(t.sizes[linears], n) * n);
+        sums = std::make_unique<Buffer<T>>(rows);
+        tops = std::make_unique<Buffer<T>>(rows);
         row_sum = std::make_unique<Buffer<T>>(stride_of<T>(*std::max_element(t.sizes, t.sizes + linears + 1)));
     }
 
@@ -561,8 +557,7 @@ class Network {
     std::vector<Buffer<T>> pre, post, delta;  // post of the last map: the output
     std::vector<Buffer<Int<T>>> asleep;
     std::vector<std::vector<const T*>> inputs, deltas;
-    std::unique_ptr<Buffer<T>> transposed, row_sum;
-    std::vector<T> sums, tops;
+    std::unique_ptr<Buffer<T>> transposed, row_sum, turned, sums, tops;
 
     static void copy(const T* from, long ld_from, T* to, long ld_to, long rows, long columns) {
         for (long r = 0; r < rows; r++) std::memcpy(to + r * ld_to, from + r * ld_from, columns * sizeof(T));
@@ -693,20 +688,16 @@ class Network {
         const T share = static_cast<T>(1.0 / static_cast<double>(batch));
         const T* z = post[linears - 1].get();
         T* d = delta[linears - 1].get();
-        for (long b = 0; b < batch; b += n) {
-            if (outputs <= n)
-                softmax_square(z + b * ld, d + b * ld, ld, outputs, share, sums.data() + b, tops.data() + b);
-            else
-                softmax_rows(z + b * ld, d + b * ld, ld, outputs, share, sums.data() + b, tops.data() + b);
-        }
+        const T *sum = sums->get(), *top = tops->get();
+        for (long b = 0; b < batch; b += n) softmax(z + b * ld, d + b * ld, ld, outputs, share, sums->get() + b, tops->get() + b);
         // log of a product in place of a sum of logs: a sum is at most `outputs`, so sixteen of them cannot overflow
         double total = 0;
         for (long first = 0; first < batch; first += 16) {
             double product = 1, right = 0;
             for (long b = first; b < std::min(first + 16, batch); b++) {
                 const long at = b * ld + labels[chosen[b]];
-                product *= static_cast<double>(sums[b]);
-                right += static_cast<double>(z[at] - tops[b]);
+                product *= static_cast<double>(sum[b]);
+                right += static_cast<double>(z[at] - top[b]);
                 d[at] -= share;
             }
             total += std::log(product) - right;
@@ -714,45 +705,28 @@ class Network {
         return static_cast<T>(total / static_cast<double>(batch));
     }
 
-    // n examples at once, the classes one below the other: maxima and sums need no shuffling.
-    static NOINLINE void softmax_square(const T* z, T* d, long ld, long outputs, T share, T* sum, T* top) {
-        V<T> square[n];
-        UNROLL for (long i = 0; i < n; i++) square[i] = load(z + i * ld);
-        transpose<T>(square);
-        V<T> most = square[0];
-        for (long j = 1; j < outputs; j++) most = square[j] > most ? square[j] : most;
+    // Softmax of n examples at once, their classes one below the other so that maxima and sums need no shuffling; leaves
+    // `share` times the probabilities in d, and each example's sum of exponentials and maximum.
+    NOINLINE void softmax(const T* z, T* d, long ld, long outputs, T share, T* sum, T* top) const {
+        T* by_class = turned->get();  // [class][example]
+        transpose<T>(z, ld, n, outputs, by_class, n);
+        V<T> most = load(by_class);
+        for (long j = 1; j < outputs; j++) {
+            const V<T> x = load(by_class + j * n);
+            most = x > most ? x : most;
+        }
         V<T> whole{};
         for (long j = 0; j < outputs; j++) {
-            square[j] = exponential<T>(square[j] - most);
-            whole += square[j];
+            const V<T> e = exponential<T>(load(by_class + j * n) - most);
+            store(by_class + j * n, e);
+            whole += e;
         }
         const V<T> factor = share / whole;
-        for (long j = 0; j < outputs; j++) square[j] *= factor;
-        for (long j = outputs; j < n; j++) square[j] = V<T>{};
-        transpose<T>(square);
-        UNROLL for (long i = 0; i < n; i++) store(d + i * ld, square[i]);
-        std::memcpy(sum, &whole, sizeof whole);
-        std::memcpy(top, &most, sizeof most);
-    }
-
-    static NOINLINE void softmax_rows(const T* z, T* d, long ld, long outputs, T share, T* sum, T* top) {
-        for (long i = 0; i < n; i++, z += ld, d += ld) {
-            T most = z[0];
-            for (long j = 1; j < outputs; j++) most = z[j] > most ? z[j] : most;
-            V<T> lanes{};
-            for (long j = 0; j < outputs; j += n) {
-                V<T> e = exponential<T>(load(z + j) - most);
-                for (long k = std::max(outputs - j, 0L); k < n; k++) e[k] = 0;
-                lanes += e;
-                store(d + j, e);
-            }
-            T whole = 0;
-            for (long k = 0; k < n; k++) whole += lanes[k];
-            const T factor = share / whole;
-            for (long j = 0; j < outputs; j += n) store(d + j, load(d + j) * factor);
-            sum[i] = whole;
-            top[i] = most;
-        }
+        for (long j = 0; j < outputs; j++) store(by_class + j * n, load(by_class + j * n) * factor);
+        for (long j = outputs; j < up(outputs, n); j++) store(by_class + j * n, V<T>{});
+        transpose<T>(by_class, n, outputs, n, d, ld);
+        store(sum, whole);
+        store(top, most);
     }
 
     T squared(const int64_t* chosen) {
