@@ -39,8 +39,6 @@
 #define TILE_VECTORS 2
 #endif
 
-#define NARROW_ROWS (TILE_ROWS * 2)  // of a tile of one vector per row, where the pointers allow it
-
 #define UNROLL _Pragma("GCC unroll 16")
 #define NOINLINE __attribute__((noinline))
 
@@ -299,16 +297,19 @@ NOINLINE void update_row(const Rule<T>& rule, const Parameter<T>& p, long at, lo
 
 enum Finish { PLAIN, HIDDEN, BACK };
 
-// C = start + A · B, and what becomes of a finished tile. A's rows are given by pointers, so a batch is never gathered.
-template <class T>
+// C = start + A · B, and what becomes of a finished tile. A's rows (or, where `turned`, those of its transpose) are given by
+// pointers, so a batch is never gathered.
+template <class T, bool turned_>
 struct Product {
+    static constexpr bool turned = turned_;
     const T* const* rows;
     long depth;
     const T* b;
     long ldb;
     T* c;
     long ldc;
-    const T* start;  // added to every row (a bias), or null
+    const T* start;  // what every sum begins with, or null for zero
+    bool by_row;     // start has one element per row of C, not per column
     Finish finish;   // HIDDEN: C becomes the activation; BACK: C becomes the gradient of the pre-activation
     bool leaky;
     T slope;
@@ -317,8 +318,28 @@ struct Product {
     Int<T>* asleep;  // HIDDEN: per column all ones as long as no pre-activation was above zero
 };
 
-template <class T, int MR, int NR>
-NOINLINE void product_tile(const Product<T>& p, long row, long column, long from, long to) {
+// sum += A · B over the reduced indices from … to - 1, one multiply-add per element and index, in their order.
+template <class T, bool turned, int MR, int NR>
+inline __attribute__((always_inline)) void accumulate(V<T> (&sum)[MR][NR], const T* const* rows, long row, const T* b, long ldb,
+                                                      long from, long to) {
+    const T* a[MR];
+    if (!turned) {
+        UNROLL for (int i = 0; i < MR; i++) a[i] = rows[row + i];
+    }
+    b += from * ldb;
+    for (long k = from; k < to; k++, b += ldb) {
+        const T* below = turned ? rows[k] + row : nullptr;
+        V<T> across[NR];
+        UNROLL for (int j = 0; j < NR; j++) across[j] = load(b + j * Vector<T>::lanes);
+        UNROLL for (int i = 0; i < MR; i++) {
+            const T down = turned ? below[i] : a[i][k];
+            UNROLL for (int j = 0; j < NR; j++) sum[i][j] += across[j] * down;
+        }
+    }
+}
+
+template <class T, bool turned, int MR, int NR>
+NOINLINE void product_tile(const Product<T, turned>& p, long row, long column, long from, long to) {
     constexpr long n = Vector<T>::lanes;
     V<T> sum[MR][NR];
     T* c = p.c + row * p.ldc + column;
@@ -326,21 +347,11 @@ NOINLINE void product_tile(const Product<T>& p, long row, long column, long from
         UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < NR; j++) sum[i][j] = load(c + i * p.ldc + j * n);
     } else {
         UNROLL for (int j = 0; j < NR; j++) {
-            const V<T> start = p.start ? load(p.start + column + j * n) : V<T>{};
-            UNROLL for (int i = 0; i < MR; i++) sum[i][j] = start;
+            const V<T> start = p.start && !p.by_row ? load(p.start + column + j * n) : V<T>{};
+            UNROLL for (int i = 0; i < MR; i++) sum[i][j] = p.by_row ? splat(p.start[row + i]) : start;
         }
     }
-    const T* a[MR];
-    UNROLL for (int i = 0; i < MR; i++) a[i] = p.rows[row + i];
-    const T* b = p.b + from * p.ldb + column;
-    for (long k = from; k < to; k++, b += p.ldb) {
-        V<T> across[NR];
-        UNROLL for (int j = 0; j < NR; j++) across[j] = load(b + j * n);
-        UNROLL for (int i = 0; i < MR; i++) {
-            const T down = a[i][k];
-            UNROLL for (int j = 0; j < NR; j++) sum[i][j] += across[j] * down;
-        }
-    }
+    accumulate<T, turned, MR, NR>(sum, p.rows, row, p.b + column, p.ldb, from, to);
     const V<T> zero{};
     if (to < p.depth || p.finish == PLAIN) {
         UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < NR; j++) store(c + i * p.ldc + j * n, sum[i][j]);
@@ -368,20 +379,21 @@ NOINLINE void product_tile(const Product<T>& p, long row, long column, long from
     }
 }
 
-// The gradient of a weight, Xᵀ · D, and its update, tile by tile.
-template <class T>
+// The gradient of a weight, A · B summed over the batch, and its update, tile by tile; A's rows as in Product.
+template <class T, bool turned_>
 struct Descent {
-    const T* const* rows;  // of X
+    static constexpr bool turned = turned_;
+    const T* const* rows;
     long batch;
-    const T* d;
-    long ldd;
+    const T* b;
+    long ldb;
     const Parameter<T>* weight;
     const Rule<T>* rule;
     bool keep;  // the gradient, for the caller
 };
 
-template <class T, int MR, int NR>
-NOINLINE void descent_tile(const Descent<T>& p, long row, long column, long from, long to) {
+template <class T, bool turned, int MR, int NR>
+NOINLINE void descent_tile(const Descent<T, turned>& p, long row, long column, long from, long to) {
     constexpr long n = Vector<T>::lanes;
     const Parameter<T>& weight = *p.weight;
     const Rule<T>& rule = *p.rule;
@@ -393,16 +405,7 @@ NOINLINE void descent_tile(const Descent<T>& p, long row, long column, long from
     } else {
         UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < NR; j++) sum[i][j] = V<T>{};
     }
-    const T* d = p.d + from * p.ldd + column;
-    for (long k = from; k < to; k++, d += p.ldd) {
-        const T* x = p.rows[k] + row;
-        V<T> across[NR];
-        UNROLL for (int j = 0; j < NR; j++) across[j] = load(d + j * n);
-        UNROLL for (int i = 0; i < MR; i++) {
-            const T down = x[i];
-            UNROLL for (int j = 0; j < NR; j++) sum[i][j] += across[j] * down;
-        }
-    }
+    accumulate<T, turned, MR, NR>(sum, p.rows, row, p.b + column, p.ldb, from, to);
     if (to < p.batch) {
         UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < NR; j++) store(partial + i * ld + j * n, sum[i][j]);
     } else if (rule.in_registers && !p.keep) {
@@ -434,31 +437,25 @@ NOINLINE void descent_tile(const Descent<T>& p, long row, long column, long from
 template <class P>
 using Tile = void (*)(const P&, long row, long column, long from, long to);
 
-// The compiled tiles of either kind, found by their rows and vectors.
-template <class T>
+// The compiled tiles of either kind, by rows and vectors.
+template <class T, bool turned>
 struct Tiles {
     template <std::size_t... I>
-    static constexpr std::array<Tile<Product<T>>, sizeof...(I)> products(std::index_sequence<I...>) {
-        return {product_tile<T, I / TILE_VECTORS + 1, I % TILE_VECTORS + 1>...};
+    static constexpr std::array<Tile<Product<T, turned>>, sizeof...(I)> products(std::index_sequence<I...>) {
+        return {product_tile<T, turned, I / TILE_VECTORS + 1, I % TILE_VECTORS + 1>...};
     }
     template <std::size_t... I>
-    static constexpr std::array<Tile<Descent<T>>, sizeof...(I)> descents(std::index_sequence<I...>) {
-        return {descent_tile<T, I / TILE_VECTORS + 1, I % TILE_VECTORS + 1>...};
-    }
-    template <std::size_t... I>
-    static constexpr std::array<Tile<Descent<T>>, sizeof...(I)> narrow_descents(std::index_sequence<I...>) {
-        return {descent_tile<T, I + 1, 1>...};
+    static constexpr std::array<Tile<Descent<T, turned>>, sizeof...(I)> descents(std::index_sequence<I...>) {
+        return {descent_tile<T, turned, I / TILE_VECTORS + 1, I % TILE_VECTORS + 1>...};
     }
     using all = std::make_index_sequence<TILE_ROWS * TILE_VECTORS>;
-    static constexpr auto product = products(all{});
-    static constexpr auto descent = descents(all{});
-    static constexpr auto narrow = narrow_descents(std::make_index_sequence<NARROW_ROWS>{});
-
-    static long most_rows(const Product<T>&, long) { return TILE_ROWS; }
-    static long most_rows(const Descent<T>&, long vectors) { return vectors == 1 ? NARROW_ROWS : TILE_ROWS; }
-    static Tile<Product<T>> find(const Product<T>&, long rows, long vectors) { return product[(rows - 1) * TILE_VECTORS + vectors - 1]; }
-    static Tile<Descent<T>> find(const Descent<T>&, long rows, long vectors) {
-        return vectors == 1 ? narrow[rows - 1] : descent[(rows - 1) * TILE_VECTORS + vectors - 1];
+    static const std::array<Tile<Product<T, turned>>, TILE_ROWS * TILE_VECTORS>& of(const Product<T, turned>&) {
+        static constexpr auto table = products(all{});
+        return table;
+    }
+    static const std::array<Tile<Descent<T, turned>>, TILE_ROWS * TILE_VECTORS>& of(const Descent<T, turned>&) {
+        static constexpr auto table = descents(all{});
+        return table;
     }
 };
 
@@ -474,12 +471,12 @@ struct Cut {
 template <class T, class P>
 void tiled(const P& p, long rows, long columns, long depth) {
     constexpr long n = Vector<T>::lanes;
-    const Cut across(up(columns, n) / n, TILE_VECTORS), deep(depth, DEPTH_BLOCK);
-    const Cut down(rows, Tiles<T>::most_rows(p, across[0]));
+    const Cut down(rows, TILE_ROWS), across(up(columns, n) / n, TILE_VECTORS), deep(depth, DEPTH_BLOCK);
+    const auto& tiles = Tiles<T, P::turned>::of(p);
     for (long block = 0, from = 0; block < deep.pieces; from += deep[block++])
         for (long panel = 0, column = 0; panel < across.pieces; column += across[panel++] * n)
             for (long tile = 0, row = 0; tile < down.pieces; row += down[tile++])
-                Tiles<T>::find(p, down[tile], across[panel])(p, row, column, from, from + deep[block]);
+                tiles[(down[tile] - 1) * TILE_VECTORS + across[panel] - 1](p, row, column, from, from + deep[block]);
 }
 
 // --------------------------------------------------------------------------------------------------------- one network
@@ -514,31 +511,39 @@ template <class T>
 class Network {
    public:
     explicit Network(const Task& task)
-        : t(task), linears(task.linears), batch(task.batch), memories(t.optimizer == ADAM ? 2 : t.momentum != 0) {
-        const long rows = up(batch, n);  // the losses work on squares of vectors
-        long widest = 0, deepest = 0;
+        : t(task), linears(task.linears), batch(task.batch), outputs(task.sizes[linears]), across(stride_of<T>(batch)), memories(t.optimizer == ADAM ? 2 : t.momentum != 0) {
+        const long rows = up(batch, n);  // transposing works on squares of vectors
+        long widest = 0;
         for (long l = 0; l < linears; l++) {
-            const long in = t.sizes[l], out = t.sizes[l + 1], stride = stride_of<T>(out);
-            parameters.emplace_back(in, out, memories);
+            const long in = t.sizes[l], out = t.sizes[l + 1];
+            const bool last = l + 1 == linears;
+            parameters.emplace_back(last ? out : in, last ? in : out, memories);
             parameters.emplace_back(1, out, memories);
-            pre.emplace_back(l + 1 < linears ? rows * stride : 0);
-            post.emplace_back(rows * stride);
-            delta.emplace_back(rows * stride);
-            asleep.emplace_back(stride);
             inputs.emplace_back(batch);
+            if (l)
+                for (long b = 0; b < batch; b++) inputs[l][b] = post[l - 1].get() + b * stride_of<T>(in);
+            if (last) break;
+            pre.emplace_back(rows * stride_of<T>(out));
+            post.emplace_back(rows * stride_of<T>(out));
+            delta.emplace_back(rows * stride_of<T>(out));
+            asleep.emplace_back(stride_of<T>(out));
             deltas.emplace_back(batch);
-            for (long b = 0; b < batch; b++) {
-                deltas[l][b] = delta[l].get() + b * stride;
-                if (l) inputs[l][b] = post[l - 1].get() + b * stride_of<T>(in);
-            }
-            if (l) widest = std::max(widest, stride_of<T>(in)), deepest = std::max(deepest, up(out, n));
-            if (l + 1 < linears) units += out;
+            for (long b = 0; b < batch; b++) deltas[l][b] = delta[l].get() + b * stride_of<T>(out);
+            if (l) widest = std::max(widest, stride_of<T>(in) * up(out, n));
+            units += out;
         }
-        transposed = std::make_unique<Buffer<T>>(widest * deepest);
-        turned = std::make_unique<Buffer<T>>(up(t.sizes[linears], n) * n);
-        sums = std::make_unique<Buffer<T>>(rows);
-        tops = std::make_unique<Buffer<T>>(rows);
-        row_sum = std::make_unique<Buffer<T>>(stride_of<T>(*std::max_element(t.sizes, t.sizes + linears + 1)));
+        const long width = t.sizes[linears - 1];
+        output.emplace_back(outputs * across);
+        delta.emplace_back(outputs * across);
+        deltas.emplace_back(outputs);
+        for (long j = 0; j < outputs; j++) {
+            deltas.back()[j] = delta.back().get() + j * across;
+            output_rows.push_back(parameters[2 * linears - 2].value.get() + j * stride_of<T>(width));
+        }
+        scratch.emplace_back(std::max(widest, up(width, n) * across));
+        scratch.emplace_back(stride_of<T>(*std::max_element(t.sizes, t.sizes + linears + 1)));
+        scratch.emplace_back(rows);
+        scratch.emplace_back(rows);
     }
 
     void run(long replicate) {
@@ -551,13 +556,17 @@ class Network {
    private:
     static constexpr long n = Vector<T>::lanes;
     const Task& t;
-    const long linears, batch, memories;
+    const long linears, batch, outputs, across, memories;
     long units = 0;
+    // The output layer stands on its side: its weight is [output, unit] here, its result and the gradient of it are
+    // [output, example] with rows of `across` elements. Outputs are few; this way vectors are full of examples, and
+    // softmax needs no shuffling. Everything else is [unit in, unit out] and [example, unit].
     std::vector<Parameter<T>> parameters;
-    std::vector<Buffer<T>> pre, post, delta;  // post of the last map: the output
+    std::vector<Buffer<T>> pre, post, delta, output;
     std::vector<Buffer<Int<T>>> asleep;
     std::vector<std::vector<const T*>> inputs, deltas;
-    std::unique_ptr<Buffer<T>> transposed, row_sum, turned, sums, tops;
+    std::vector<const T*> output_rows;
+    std::vector<Buffer<T>> scratch;  // a transposed matrix; a bias gradient; per example a sum and a maximum
 
     static void copy(const T* from, long ld_from, T* to, long ld_to, long rows, long columns) {
         for (long r = 0; r < rows; r++) std::memcpy(to + r * ld_to, from + r * ld_from, columns * sizeof(T));
@@ -572,7 +581,13 @@ class Network {
             auto one = [&](long table, const Buffer<T>& inside) {
                 if (!inside.get()) return;
                 T* dense = static_cast<T*>(t.tensors[table * parameters.size() + i]) + replicate * size;
-                if (in)
+                if (i + 2 == parameters.size())  // the output weight
+                    for (long r = 0; r < p.rows; r++)
+                        for (long c = 0; c < p.columns; c++) {
+                            T &outside = dense[c * p.rows + r], &element = inside.get()[r * p.stride + c];
+                            (in ? element : outside) = in ? outside : element;
+                        }
+                else if (in)
                     copy(dense, p.columns, inside.get(), p.stride, p.rows, p.columns);
                 else
                     copy(inside.get(), p.stride, dense, p.columns, p.rows, p.columns);
@@ -626,12 +641,15 @@ class Network {
 
         const bool keep = s + 1 == t.steps;
         long dead = 0;
-        for (long l = 0; l < linears; l++) dead += forward(l, keep);
+        for (long l = 0; l + 1 < linears; l++) dead += forward(l, keep);
         t.asleep[replicate * t.steps + s] = static_cast<double>(dead) / static_cast<double>(units);
+        forward_output();
         static_cast<T*>(t.losses)[replicate * t.steps + s] = t.loss == CROSS_ENTROPY ? cross_entropy(chosen) : squared(chosen);
 
         const Rule<T> weights = rule(t.decay_weights, t.taken + s + 1), biases = rule(t.decay_biases, t.taken + s + 1);
-        for (long l = linears - 1; l >= 0; l--) {
+        back_output();
+        descend_output(weights, biases, keep);
+        for (long l = linears - 2; l >= 0; l--) {
             if (l) back(l);
             descend(l, weights, biases, keep);
         }
@@ -640,117 +658,168 @@ class Network {
     // A leaky slope below zero turns the sign of an activation: the pre-activation itself is then needed on the way back.
     bool sign_turns() const { return t.leaky && !(t.slope >= 0); }
 
-    // Activations of one layer, or the output; returns how many of its hidden units are off on the whole batch.
+    const T* sign(long l) const { return (sign_turns() ? pre : post)[l].get(); }
+
+    // Activations of one hidden layer; returns how many of its units are off on the whole batch.
     long forward(long l, bool keep) {
         const Parameter<T>&weight = parameters[2 * l], &bias = parameters[2 * l + 1];
-        const bool hidden = l + 1 < linears;
-        if (hidden) std::memset(asleep[l].get(), 0xff, weight.stride * sizeof(T));
-        const Product<T> p{inputs[l].data(), weight.rows, weight.value.get(), weight.stride, post[l].get(), weight.stride, bias.value.get(),
-                           hidden ? HIDDEN : PLAIN, t.leaky != 0, static_cast<T>(t.slope), keep || sign_turns() ? pre[l].get() : nullptr,
-                           nullptr, asleep[l].get()};
+        std::memset(asleep[l].get(), 0xff, weight.stride * sizeof(T));
+        Product<T, false> p{};
+        p.rows = inputs[l].data(), p.depth = weight.rows;
+        p.b = weight.value.get(), p.ldb = weight.stride;
+        p.c = post[l].get(), p.ldc = weight.stride;
+        p.start = bias.value.get();
+        p.finish = HIDDEN, p.leaky = t.leaky != 0, p.slope = static_cast<T>(t.slope);
+        p.pre = keep || sign_turns() ? pre[l].get() : nullptr;
+        p.asleep = asleep[l].get();
         tiled<T>(p, batch, weight.columns, weight.rows);
-        if (!hidden) return 0;
         long dead = 0;
         for (long j = 0; j < weight.columns; j++) dead -= asleep[l].get()[j];
         return dead;
     }
 
-    // The gradient of the pre-activations below layer l, by the weights before their update.
+    void forward_output() {
+        const Parameter<T>&weight = parameters[2 * linears - 2], &bias = parameters[2 * linears - 1];
+        transpose<T>(post.back().get(), weight.stride, batch, weight.columns, scratch[0].get(), across);
+        Product<T, false> p{};
+        p.rows = output_rows.data(), p.depth = weight.columns;
+        p.b = scratch[0].get(), p.ldb = across;
+        p.c = output[0].get(), p.ldc = across;
+        p.start = bias.value.get(), p.by_row = true;
+        p.finish = PLAIN;
+        tiled<T>(p, outputs, batch, weight.columns);
+    }
+
+    // The gradient of the pre-activations below a layer, by the weights before their update.
     void back(long l) {
         const Parameter<T>& weight = parameters[2 * l];
         const long ld = stride_of<T>(weight.rows);
-        transpose<T>(weight.value.get(), weight.stride, weight.rows, weight.columns, transposed->get(), ld);
-        const Product<T> p{deltas[l].data(), weight.columns, transposed->get(), ld, delta[l - 1].get(), ld, nullptr,
-                           BACK, t.leaky != 0, static_cast<T>(t.slope), nullptr, (sign_turns() ? pre : post)[l - 1].get(), nullptr};
+        transpose<T>(weight.value.get(), weight.stride, weight.rows, weight.columns, scratch[0].get(), ld);
+        Product<T, false> p{};
+        p.rows = deltas[l].data(), p.depth = weight.columns;
+        p.b = scratch[0].get(), p.ldb = ld;
+        p.c = delta[l - 1].get(), p.ldc = ld;
+        p.finish = BACK, p.leaky = t.leaky != 0, p.slope = static_cast<T>(t.slope), p.sign = sign(l - 1);
         tiled<T>(p, batch, weight.rows, weight.columns);
+    }
+
+    void back_output() {
+        const Parameter<T>& weight = parameters[2 * linears - 2];
+        Product<T, true> p{};
+        p.rows = deltas.back().data(), p.depth = outputs;
+        p.b = weight.value.get(), p.ldb = weight.stride;
+        p.c = delta[linears - 2].get(), p.ldc = weight.stride;
+        p.finish = BACK, p.leaky = t.leaky != 0, p.slope = static_cast<T>(t.slope), p.sign = sign(linears - 2);
+        tiled<T>(p, batch, weight.columns, outputs);
     }
 
     void descend(long l, const Rule<T>& weights, const Rule<T>& biases, bool keep) {
         const Parameter<T>&weight = parameters[2 * l], &bias = parameters[2 * l + 1];
         const T* d = delta[l].get();
         const long ld = weight.stride, whole = up(weight.columns, n);
+        T* total = scratch[1].get();
         for (long j = 0; j < whole; j += n) {
             V<T> part[4] = {};  // four chains over the batch, for speed
             long b = 0;
             for (; b + 4 <= batch; b += 4) UNROLL for (int i = 0; i < 4; i++) part[i] += load(d + (b + i) * ld + j);
             for (; b < batch; b++) part[0] += load(d + b * ld + j);
-            store(row_sum->get() + j, (part[0] + part[1]) + (part[2] + part[3]));
+            store(total + j, (part[0] + part[1]) + (part[2] + part[3]));
         }
-        update_row<T>(biases, bias, 0, 0, row_sum->get(), whole, keep);
-        const Descent<T> p{inputs[l].data(), batch, d, ld, &weight, &weights, keep};
+        update_row<T>(biases, bias, 0, 0, total, whole, keep);
+        tiled<T>(Descent<T, true>{inputs[l].data(), batch, d, ld, &weight, &weights, keep}, weight.rows, weight.columns, batch);
+    }
+
+    void descend_output(const Rule<T>& weights, const Rule<T>& biases, bool keep) {
+        const Parameter<T>&weight = parameters[2 * linears - 2], &bias = parameters[2 * linears - 1];
+        T* total = scratch[1].get();
+        for (long j = 0; j < outputs; j++) {
+            V<T> lanes{};
+            for (long b = 0; b < batch; b += n) lanes += load(deltas.back()[j] + b);
+            alignas(LINE) T part[n];
+            store(part, lanes);
+            UNROLL for (long half = n / 2; half; half /= 2)
+                UNROLL for (long i = 0; i < half; i++) part[i] += part[i + half];
+            total[j] = part[0];
+        }
+        update_row<T>(biases, bias, 0, 0, total, up(outputs, n), keep);
+        const Descent<T, false> p{deltas.back().data(), batch, post.back().get(), weight.stride, &weight, &weights, keep};
         tiled<T>(p, weight.rows, weight.columns, batch);
     }
 
     // Mean loss over the batch; leaves its gradient by the output in the last delta.
     T cross_entropy(const int64_t* chosen) {
-        const long outputs = t.sizes[linears], ld = stride_of<T>(outputs);
         const int64_t* labels = static_cast<const int64_t*>(t.train_y);
         const T share = static_cast<T>(1.0 / static_cast<double>(batch));
-        const T* z = post[linears - 1].get();
-        T* d = delta[linears - 1].get();
-        const T *sum = sums->get(), *top = tops->get();
-        for (long b = 0; b < batch; b += n) softmax(z + b * ld, d + b * ld, ld, outputs, share, sums->get() + b, tops->get() + b);
+        const T* z = output[0].get();
+        T *d = delta.back().get(), *sums = scratch[2].get(), *tops = scratch[3].get();
+        for (long b = 0; b < batch; b += n) softmax(z + b, d + b, share, sums + b, tops + b);
         // log of a product in place of a sum of logs: a sum is at most `outputs`, so sixteen of them cannot overflow
         double total = 0;
         for (long first = 0; first < batch; first += 16) {
             double product = 1, right = 0;
             for (long b = first; b < std::min(first + 16, batch); b++) {
-                const long at = b * ld + labels[chosen[b]];
-                product *= static_cast<double>(sum[b]);
-                right += static_cast<double>(z[at] - top[b]);
+                const long at = labels[chosen[b]] * across + b;
+                product *= static_cast<double>(sums[b]);
+                right += static_cast<double>(z[at] - tops[b]);
                 d[at] -= share;
             }
             total += std::log(product) - right;
         }
+        clear_padding();
         return static_cast<T>(total / static_cast<double>(batch));
     }
 
-    // Softmax of n examples at once, their classes one below the other so that maxima and sums need no shuffling; leaves
-    // `share` times the probabilities in d, and each example's sum of exponentials and maximum.
-    NOINLINE void softmax(const T* z, T* d, long ld, long outputs, T share, T* sum, T* top) const {
-        T* by_class = turned->get();  // [class][example]
-        transpose<T>(z, ld, n, outputs, by_class, n);
-        V<T> most = load(by_class);
+    // `share` times the softmax of n examples; also each one's sum of exponentials and its maximum.
+    NOINLINE void softmax(const T* z, T* d, T share, T* sum, T* top) const {
+        V<T> most = load(z);
         for (long j = 1; j < outputs; j++) {
-            const V<T> x = load(by_class + j * n);
+            const V<T> x = load(z + j * across);
             most = x > most ? x : most;
         }
         V<T> whole{};
         for (long j = 0; j < outputs; j++) {
-            const V<T> e = exponential<T>(load(by_class + j * n) - most);
-            store(by_class + j * n, e);
+            const V<T> e = exponential<T>(load(z + j * across) - most);
+            store(d + j * across, e);
             whole += e;
         }
         const V<T> factor = share / whole;
-        for (long j = 0; j < outputs; j++) store(by_class + j * n, load(by_class + j * n) * factor);
-        for (long j = outputs; j < up(outputs, n); j++) store(by_class + j * n, V<T>{});
-        transpose<T>(by_class, n, outputs, n, d, ld);
+        for (long j = 0; j < outputs; j++) store(d + j * across, load(d + j * across) * factor);
         store(sum, whole);
         store(top, most);
     }
 
     T squared(const int64_t* chosen) {
-        const long outputs = t.sizes[linears], ld = stride_of<T>(outputs);
-        const T* z = post[linears - 1].get();
-        T* d = delta[linears - 1].get();
-        const T share = static_cast<T>(2.0 / (static_cast<double>(batch) * static_cast<double>(outputs)));
-        double total = 0;
-        for (long b = 0; b < batch; b++, z += ld, d += ld) {
-            if (t.loss == SQUARED_LABELS) {
-                std::memcpy(d, z, outputs * sizeof(T));
-                d[static_cast<const int64_t*>(t.train_y)[chosen[b]]] -= 1;
-            } else {
+        const T* z = output[0].get();
+        T* d = delta.back().get();
+        if (t.loss == SQUARED_LABELS) {
+            std::memcpy(d, z, outputs * across * sizeof(T));
+            for (long b = 0; b < batch; b++) d[static_cast<const int64_t*>(t.train_y)[chosen[b]] * across + b] -= 1;
+        } else {
+            for (long b = 0; b < batch; b++) {
                 const T* target = static_cast<const T*>(t.train_y) + chosen[b] * outputs;
-                for (long j = 0; j < outputs; j++) d[j] = z[j] - target[j];
+                for (long j = 0; j < outputs; j++) d[j * across + b] = z[j * across + b] - target[j];
             }
-            T sum = 0;
-            for (long j = 0; j < outputs; j++) {
-                sum += d[j] * d[j];
-                d[j] *= share;
-            }
-            total += static_cast<double>(sum);
         }
-        return static_cast<T>(total / (static_cast<double>(batch) * static_cast<double>(outputs)));
+        clear_padding();
+        const double count = static_cast<double>(batch) * static_cast<double>(outputs);
+        const T share = static_cast<T>(2.0 / count);
+        double total = 0;
+        for (long b = 0; b < batch; b += n) {
+            V<T> sum{};
+            for (long j = 0; j < outputs; j++) {
+                const V<T> error = load(d + j * across + b);
+                sum += error * error;
+                store(d + j * across + b, error * share);
+            }
+            for (long i = 0; i < n; i++) total += static_cast<double>(sum[i]);
+        }
+        return static_cast<T>(total / count);
+    }
+
+    // No example stands in the rest of the last vector of a row: nothing may be summed there.
+    void clear_padding() {
+        for (long j = 0; j < outputs; j++)
+            for (long b = batch; b < up(batch, n); b++) delta.back().get()[j * across + b] = 0;
     }
 };
 
