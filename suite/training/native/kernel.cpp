@@ -7,7 +7,7 @@
 // the tile it falls into, whether the chain is kept in registers or set down in memory between two blocks. So the bits
 // of a replicate depend on its own numbers alone: not on other replicates, on where memory lies, or on how many steps
 // one call takes. Formulas that exist twice (in registers, and in update_row) have one product per sum, so that a
-// compiler has only one way to contract them.
+// compiler has only one way to contract them, or round one of two products by itself.
 
 #include <algorithm>
 #include <array>
@@ -39,7 +39,11 @@
 #define TILE_VECTORS 2
 #endif
 
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#else
 #define UNROLL _Pragma("GCC unroll 16")
+#endif
 #define NOINLINE __attribute__((noinline))
 
 namespace {
@@ -73,6 +77,19 @@ inline V<T> splat(T value) {
     V<T> all;
     for (long i = 0; i < Vector<T>::lanes; i++) all[i] = value;
     return all;
+}
+
+// A product that must be rounded by itself: keeps a compiler from choosing which of two products of a sum it contracts.
+template <class Value>
+inline Value rounded(Value value) {
+#if defined(__x86_64__)
+    asm("" : "+x"(value));
+#elif defined(__aarch64__)
+    asm("" : "+w"(value));
+#else
+    asm("" : "+m"(value));
+#endif
+    return value;
 }
 
 inline long up(long value, long step) { return (value + step - 1) / step * step; }
@@ -278,16 +295,16 @@ NOINLINE void update_row(const Rule<T>& rule, const Parameter<T>& p, long at, lo
                 store(first + i, v);
                 g = rule.nesterov ? v * rule.mu + g : v;
             }
-            if (rule.shrink != 1) w = w * rule.shrink;
+            if (rule.shrink != 1) w = rounded(w * rule.shrink);
             store(value + i, w - g * rule.lr);
         } else {
             V<T> m = load(first + i);
             m = rule.late ? g - (g - m) * rule.rest1 : m + (g - m) * rule.lerp1;
-            const V<T> s = load(second + i) * rule.beta2 + g * g * rule.rest2;
+            const V<T> s = rounded(load(second + i) * rule.beta2) + g * g * rule.rest2;
             store(first + i, m);
             store(second + i, s);
             const V<T> below = square_root<T>(s) * rule.scale_second + rule.eps;
-            if (rule.shrink != 1) w = w * rule.shrink;
+            if (rule.shrink != 1) w = rounded(w * rule.shrink);
             store(value + i, w - m / below * rule.step);
         }
     }
@@ -297,11 +314,10 @@ NOINLINE void update_row(const Rule<T>& rule, const Parameter<T>& p, long at, lo
 
 enum Finish { PLAIN, HIDDEN, BACK };
 
-// C = start + A · B, and what becomes of a finished tile. A's rows (or, where `turned`, those of its transpose) are given by
+// C = start + A · B, and what becomes of a finished tile. A's rows (where `turned`, its columns) are given by
 // pointers, so a batch is never gathered.
-template <class T, bool turned_>
+template <class T, bool turned>
 struct Product {
-    static constexpr bool turned = turned_;
     const T* const* rows;
     long depth;
     const T* b;
@@ -329,6 +345,7 @@ inline __attribute__((always_inline)) void accumulate(V<T> (&sum)[MR][NR], const
     b += from * ldb;
     for (long k = from; k < to; k++, b += ldb) {
         const T* below = turned ? rows[k] + row : nullptr;
+        if (turned) __builtin_prefetch(below + LINE / sizeof(T));  // for the next tile: rows of a batch lie far apart
         V<T> across[NR];
         UNROLL for (int j = 0; j < NR; j++) across[j] = load(b + j * Vector<T>::lanes);
         UNROLL for (int i = 0; i < MR; i++) {
@@ -380,9 +397,8 @@ NOINLINE void product_tile(const Product<T, turned>& p, long row, long column, l
 }
 
 // The gradient of a weight, A · B summed over the batch, and its update, tile by tile; A's rows as in Product.
-template <class T, bool turned_>
+template <class T, bool turned>
 struct Descent {
-    static constexpr bool turned = turned_;
     const T* const* rows;
     long batch;
     const T* b;
@@ -419,6 +435,10 @@ NOINLINE void descent_tile(const Descent<T, turned>& p, long row, long column, l
             }
             store_bits<T>(weight.peak.get() + column + j * n, peak);
         }
+        if (rule.l2) {
+            UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < NR; j++)
+                sum[i][j] = load(value + i * ld + j * n) * rule.decay + sum[i][j];
+        }
         if (rule.momentum) {
             UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < NR; j++) {
                 sum[i][j] = load(first + i * ld + j * n) * rule.mu + sum[i][j];
@@ -437,25 +457,23 @@ NOINLINE void descent_tile(const Descent<T, turned>& p, long row, long column, l
 template <class P>
 using Tile = void (*)(const P&, long row, long column, long from, long to);
 
-// The compiled tiles of either kind, by rows and vectors.
+// The compiled tiles of one kind, by rows and vectors.
+template <class T, class P>
+struct Tiles;
 template <class T, bool turned>
-struct Tiles {
+struct Tiles<T, Product<T, turned>> {
+    static constexpr long vectors = turned ? std::min(TILE_VECTORS, 2) : TILE_VECTORS;  // turned: the output layer, seldom wide
     template <std::size_t... I>
-    static constexpr std::array<Tile<Product<T, turned>>, sizeof...(I)> products(std::index_sequence<I...>) {
-        return {product_tile<T, turned, I / TILE_VECTORS + 1, I % TILE_VECTORS + 1>...};
+    static constexpr std::array<Tile<Product<T, turned>>, sizeof...(I)> table(std::index_sequence<I...>) {
+        return {product_tile<T, turned, I / vectors + 1, I % vectors + 1>...};
     }
+};
+template <class T, bool turned>
+struct Tiles<T, Descent<T, turned>> {
+    static constexpr long vectors = turned ? TILE_VECTORS : std::min(TILE_VECTORS, 2);  // not turned: the output layer
     template <std::size_t... I>
-    static constexpr std::array<Tile<Descent<T, turned>>, sizeof...(I)> descents(std::index_sequence<I...>) {
-        return {descent_tile<T, turned, I / TILE_VECTORS + 1, I % TILE_VECTORS + 1>...};
-    }
-    using all = std::make_index_sequence<TILE_ROWS * TILE_VECTORS>;
-    static const std::array<Tile<Product<T, turned>>, TILE_ROWS * TILE_VECTORS>& of(const Product<T, turned>&) {
-        static constexpr auto table = products(all{});
-        return table;
-    }
-    static const std::array<Tile<Descent<T, turned>>, TILE_ROWS * TILE_VECTORS>& of(const Descent<T, turned>&) {
-        static constexpr auto table = descents(all{});
-        return table;
+    static constexpr std::array<Tile<Descent<T, turned>>, sizeof...(I)> table(std::index_sequence<I...>) {
+        return {descent_tile<T, turned, I / vectors + 1, I % vectors + 1>...};
     }
 };
 
@@ -471,12 +489,13 @@ struct Cut {
 template <class T, class P>
 void tiled(const P& p, long rows, long columns, long depth) {
     constexpr long n = Vector<T>::lanes;
-    const Cut down(rows, TILE_ROWS), across(up(columns, n) / n, TILE_VECTORS), deep(depth, DEPTH_BLOCK);
-    const auto& tiles = Tiles<T, P::turned>::of(p);
+    constexpr long most = Tiles<T, P>::vectors;
+    static constexpr auto tiles = Tiles<T, P>::table(std::make_index_sequence<TILE_ROWS * most>{});
+    const Cut down(rows, TILE_ROWS), across(up(columns, n) / n, most), deep(depth, DEPTH_BLOCK);
     for (long block = 0, from = 0; block < deep.pieces; from += deep[block++])
         for (long panel = 0, column = 0; panel < across.pieces; column += across[panel++] * n)
             for (long tile = 0, row = 0; tile < down.pieces; row += down[tile++])
-                tiles[(down[tile] - 1) * TILE_VECTORS + across[panel] - 1](p, row, column, from, from + deep[block]);
+                tiles[(down[tile] - 1) * most + across[panel] - 1](p, row, column, from, from + deep[block]);
 }
 
 // --------------------------------------------------------------------------------------------------------- one network
@@ -614,7 +633,7 @@ class Network {
         r.momentum = t.momentum != 0;
         r.nesterov = t.nesterov != 0;
         r.l2 = decay != 0 && !t.decoupled;
-        r.in_registers = r.optimizer == SGD && !r.nesterov && decay == 0;
+        r.in_registers = r.optimizer == SGD && !r.nesterov && (decay == 0 || r.l2);
         r.lr = static_cast<T>(t.lr);
         r.mu = static_cast<T>(t.momentum);
         r.decay = static_cast<T>(decay);
