@@ -49,21 +49,16 @@ def built() -> Built:
     """The library for the environment as it is now; built at most once per process."""
     if os.environ.get("DEADZONE_NATIVE", "").strip().lower() == "off":
         return Built(None, "none", "switched off by DEADZONE_NATIVE=off")
-    return _built(os.environ.get("CXX", ""), os.environ.get("PATH", ""), _folder())
-
-
-def _folder() -> Path | None:
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    try:
-        return (Path(given) if given else Path.home() / ".cache") / "deadzone-suite"
-    except RuntimeError:  # no home directory
-        return None
+    return _built(*(os.environ.get(name, "") for name in ("CXX", "PATH", "XDG_CACHE_HOME", "HOME")))
 
 
 @lru_cache(maxsize=8)
-def _built(cxx: str, path: str, folder: Path | None) -> Built:
+def _built(cxx: str, path: str, cache: str, home: str) -> Built:
     try:
-        return _build(_compiler(cxx, path), folder)
+        folder = Path(cache) if cache else Path(home, ".cache") if home else Path.home() / ".cache"
+        return _build(_compiler(cxx, path), folder / "deadzone-suite")
+    except RuntimeError:  # Path.home() finds none
+        return Built(None, "none", "no folder for the compiled step: set XDG_CACHE_HOME")
     except _Unavailable as error:
         return Built(None, "none", str(error))
 
@@ -80,9 +75,7 @@ def _compiler(cxx: str, path: str) -> tuple[str, ...]:
     raise _Unavailable("no C++ compiler found (looked for $CXX, c++, g++ and clang++)")
 
 
-def _build(compiler: tuple[str, ...], folder: Path | None) -> Built:
-    if folder is None:
-        raise _Unavailable("no folder for the compiled step: set XDG_CACHE_HOME")
+def _build(compiler: tuple[str, ...], folder: Path) -> Built:
     native = "-mcpu=native" if platform.machine().lower() in ("arm64", "aarch64") else "-march=native"
     command = (*compiler, *FLAGS, native)
     source = SOURCE.read_bytes().replace(b"\r\n", b"\n")

@@ -7,7 +7,7 @@
 // the tile it falls into, whether the chain is kept in registers or set down in memory between two blocks. So the bits
 // of a replicate depend on its own numbers alone: not on other replicates, on where memory lies, or on how many steps
 // one call takes. Formulas that exist twice (in registers, and in update_row) have one product per sum, so that a
-// compiler has only one way to contract them.
+// compiler has only one way to contract them, or round one of two products by itself.
 
 #include <algorithm>
 #include <array>
@@ -39,7 +39,11 @@
 #define TILE_VECTORS 2
 #endif
 
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#else
 #define UNROLL _Pragma("GCC unroll 16")
+#endif
 #define NOINLINE __attribute__((noinline))
 
 namespace {
@@ -73,6 +77,19 @@ inline V<T> splat(T value) {
     V<T> all;
     for (long i = 0; i < Vector<T>::lanes; i++) all[i] = value;
     return all;
+}
+
+// A product that must be rounded by itself: keeps a compiler from choosing which of two products of a sum it contracts.
+template <class Value>
+inline Value rounded(Value value) {
+#if defined(__x86_64__)
+    asm("" : "+x"(value));
+#elif defined(__aarch64__)
+    asm("" : "+w"(value));
+#else
+    asm("" : "+m"(value));
+#endif
+    return value;
 }
 
 inline long up(long value, long step) { return (value + step - 1) / step * step; }
@@ -149,7 +166,7 @@ inline void transpose(V<T> (&row)[Vector<T>::lanes]) {
     }
 }
 
-// to[columns][rows] = from[rows][columns] transposed; both padded to whole squares of vectors on the row side of `from`.
+// to[columns][rows] = from[rows][columns] transposed. Both are read and written in whole squares of vectors.
 template <class T>
 NOINLINE void transpose(const T* from, long ld_from, long rows, long columns, T* to, long ld_to) {
     constexpr long n = Vector<T>::lanes;
@@ -158,12 +175,7 @@ NOINLINE void transpose(const T* from, long ld_from, long rows, long columns, T*
             V<T> square[n];
             UNROLL for (long i = 0; i < n; i++) square[i] = load(from + (r + i) * ld_from + c);
             transpose<T>(square);
-            const long valid = std::min(n, columns - c);
-            if (valid == n) {
-                UNROLL for (long i = 0; i < n; i++) store(to + (c + i) * ld_to + r, square[i]);
-            } else {
-                for (long i = 0; i < valid; i++) store(to + (c + i) * ld_to + r, square[i]);
-            }
+            UNROLL for (long i = 0; i < n; i++) store(to + (c + i) * ld_to + r, square[i]);
         }
 }
 
@@ -231,7 +243,7 @@ struct Parameter {
     Buffer<T> value, first, second, gradient;
     Buffer<Int<T>> peak;  // bits of max |g| per column; as integers these are ordered like the numbers, NaN above all
     long rows, columns, stride;
-    Parameter(long rows_, long columns_, int memories)
+    Parameter(long rows_, long columns_, long memories)
         : value(up(rows_, Vector<T>::lanes) * stride_of<T>(columns_)),
           first(memories > 0 ? rows_ * stride_of<T>(columns_) : 0),
           second(memories > 1 ? rows_ * stride_of<T>(columns_) : 0),
@@ -283,16 +295,16 @@ NOINLINE void update_row(const Rule<T>& rule, const Parameter<T>& p, long at, lo
                 store(first + i, v);
                 g = rule.nesterov ? v * rule.mu + g : v;
             }
-            if (rule.shrink != 1) w = w * rule.shrink;
+            if (rule.shrink != 1) w = rounded(w * rule.shrink);
             store(value + i, w - g * rule.lr);
         } else {
             V<T> m = load(first + i);
             m = rule.late ? g - (g - m) * rule.rest1 : m + (g - m) * rule.lerp1;
-            const V<T> s = load(second + i) * rule.beta2 + g * g * rule.rest2;
+            const V<T> s = rounded(load(second + i) * rule.beta2) + g * g * rule.rest2;
             store(first + i, m);
             store(second + i, s);
             const V<T> below = square_root<T>(s) * rule.scale_second + rule.eps;
-            if (rule.shrink != 1) w = w * rule.shrink;
+            if (rule.shrink != 1) w = rounded(w * rule.shrink);
             store(value + i, w - m / below * rule.step);
         }
     }
@@ -302,8 +314,9 @@ NOINLINE void update_row(const Rule<T>& rule, const Parameter<T>& p, long at, lo
 
 enum Finish { PLAIN, HIDDEN, BACK };
 
-// C = start + A · B, and what becomes of a finished tile. A's rows are given by pointers, so a batch is never gathered.
-template <class T>
+// C = start + A · B, and what becomes of a finished tile. A's rows (where `turned`, its columns) are given by
+// pointers, so a batch is never gathered.
+template <class T, bool turned>
 struct Product {
     const T* const* rows;
     long depth;
@@ -311,17 +324,39 @@ struct Product {
     long ldb;
     T* c;
     long ldc;
-    const T* start;  // added to every row (a bias), or null
-    Finish finish;   // HIDDEN: C is a pre-activation; BACK: C is the gradient of an activation
+    const T* start;  // what every sum begins with, or null for zero
+    bool by_row;     // start has one element per row of C, not per column
+    Finish finish;   // HIDDEN: C becomes the activation; BACK: C becomes the gradient of the pre-activation
     bool leaky;
     T slope;
-    T* post;         // HIDDEN: the activation
-    const T* pre;    // BACK: the pre-activation
+    T* pre;          // HIDDEN: where to leave the pre-activation, or null
+    const T* sign;   // BACK: what is above zero where the pre-activation is
     Int<T>* asleep;  // HIDDEN: per column all ones as long as no pre-activation was above zero
 };
 
-template <class T, int MR, int NR>
-NOINLINE void product_tile(const Product<T>& p, long row, long column, long from, long to) {
+// sum += A · B over the reduced indices from … to - 1, one multiply-add per element and index, in their order.
+template <class T, bool turned, int MR, int NR>
+inline __attribute__((always_inline)) void accumulate(V<T> (&sum)[MR][NR], const T* const* rows, long row, const T* b, long ldb,
+                                                      long from, long to) {
+    const T* a[MR];
+    if (!turned) {
+        UNROLL for (int i = 0; i < MR; i++) a[i] = rows[row + i];
+    }
+    b += from * ldb;
+    for (long k = from; k < to; k++, b += ldb) {
+        const T* below = turned ? rows[k] + row : nullptr;
+        if (turned) __builtin_prefetch(below + LINE / sizeof(T));  // for the next tile: rows of a batch lie far apart
+        V<T> across[NR];
+        UNROLL for (int j = 0; j < NR; j++) across[j] = load(b + j * Vector<T>::lanes);
+        UNROLL for (int i = 0; i < MR; i++) {
+            const T down = turned ? below[i] : a[i][k];
+            UNROLL for (int j = 0; j < NR; j++) sum[i][j] += across[j] * down;
+        }
+    }
+}
+
+template <class T, bool turned, int MR, int NR>
+NOINLINE void product_tile(const Product<T, turned>& p, long row, long column, long from, long to) {
     constexpr long n = Vector<T>::lanes;
     V<T> sum[MR][NR];
     T* c = p.c + row * p.ldc + column;
@@ -329,60 +364,52 @@ NOINLINE void product_tile(const Product<T>& p, long row, long column, long from
         UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < NR; j++) sum[i][j] = load(c + i * p.ldc + j * n);
     } else {
         UNROLL for (int j = 0; j < NR; j++) {
-            const V<T> start = p.start ? load(p.start + column + j * n) : V<T>{};
-            UNROLL for (int i = 0; i < MR; i++) sum[i][j] = start;
+            const V<T> start = p.start && !p.by_row ? load(p.start + column + j * n) : V<T>{};
+            UNROLL for (int i = 0; i < MR; i++) sum[i][j] = p.by_row ? splat(p.start[row + i]) : start;
         }
     }
-    const T* a[MR];
-    UNROLL for (int i = 0; i < MR; i++) a[i] = p.rows[row + i];
-    const T* b = p.b + from * p.ldb + column;
-    for (long k = from; k < to; k++, b += p.ldb) {
-        V<T> across[NR];
-        UNROLL for (int j = 0; j < NR; j++) across[j] = load(b + j * n);
-        UNROLL for (int i = 0; i < MR; i++) {
-            const T down = a[i][k];
-            UNROLL for (int j = 0; j < NR; j++) sum[i][j] += across[j] * down;
-        }
-    }
+    accumulate<T, turned, MR, NR>(sum, p.rows, row, p.b + column, p.ldb, from, to);
     const V<T> zero{};
     if (to < p.depth || p.finish == PLAIN) {
         UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < NR; j++) store(c + i * p.ldc + j * n, sum[i][j]);
     } else if (p.finish == HIDDEN) {
-        T* post = p.post + row * p.ldc + column;
+        if (p.pre) {
+            T* pre = p.pre + row * p.ldc + column;
+            UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < NR; j++) store(pre + i * p.ldc + j * n, sum[i][j]);
+        }
         UNROLL for (int j = 0; j < NR; j++) {
             M<T> asleep = load_bits<T>(p.asleep + column + j * n);
             UNROLL for (int i = 0; i < MR; i++) {
                 const V<T> x = sum[i][j];
                 const M<T> off = x <= zero;
                 asleep &= off;
-                store(c + i * p.ldc + j * n, x);
-                store(post + i * p.ldc + j * n, p.leaky ? (x > zero ? x : x * p.slope) : (off ? zero : x));
+                store(c + i * p.ldc + j * n, p.leaky ? (x > zero ? x : x * p.slope) : (off ? zero : x));
             }
             store_bits<T>(p.asleep + column + j * n, asleep);
         }
     } else {
-        const T* pre = p.pre + row * p.ldc + column;
+        const T* sign = p.sign + row * p.ldc + column;
         UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < NR; j++) {
-            const V<T> x = load(pre + i * p.ldc + j * n), g = sum[i][j];
+            const V<T> x = load(sign + i * p.ldc + j * n), g = sum[i][j];
             store(c + i * p.ldc + j * n, p.leaky ? (x > zero ? g : g * p.slope) : (x <= zero ? zero : g));
         }
     }
 }
 
-// The gradient of a weight, Xᵀ · D, and its update, tile by tile.
-template <class T>
+// The gradient of a weight, A · B summed over the batch, and its update, tile by tile; A's rows as in Product.
+template <class T, bool turned>
 struct Descent {
-    const T* const* rows;  // of X
+    const T* const* rows;
     long batch;
-    const T* d;
-    long ldd;
+    const T* b;
+    long ldb;
     const Parameter<T>* weight;
     const Rule<T>* rule;
     bool keep;  // the gradient, for the caller
 };
 
-template <class T, int MR, int NR>
-NOINLINE void descent_tile(const Descent<T>& p, long row, long column, long from, long to) {
+template <class T, bool turned, int MR, int NR>
+NOINLINE void descent_tile(const Descent<T, turned>& p, long row, long column, long from, long to) {
     constexpr long n = Vector<T>::lanes;
     const Parameter<T>& weight = *p.weight;
     const Rule<T>& rule = *p.rule;
@@ -394,16 +421,7 @@ NOINLINE void descent_tile(const Descent<T>& p, long row, long column, long from
     } else {
         UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < NR; j++) sum[i][j] = V<T>{};
     }
-    const T* d = p.d + from * p.ldd + column;
-    for (long k = from; k < to; k++, d += p.ldd) {
-        const T* x = p.rows[k] + row;
-        V<T> across[NR];
-        UNROLL for (int j = 0; j < NR; j++) across[j] = load(d + j * n);
-        UNROLL for (int i = 0; i < MR; i++) {
-            const T down = x[i];
-            UNROLL for (int j = 0; j < NR; j++) sum[i][j] += across[j] * down;
-        }
-    }
+    accumulate<T, turned, MR, NR>(sum, p.rows, row, p.b + column, p.ldb, from, to);
     if (to < p.batch) {
         UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < NR; j++) store(partial + i * ld + j * n, sum[i][j]);
     } else if (rule.in_registers && !p.keep) {
@@ -416,6 +434,10 @@ NOINLINE void descent_tile(const Descent<T>& p, long row, long column, long from
                 peak = bits > peak ? bits : peak;
             }
             store_bits<T>(weight.peak.get() + column + j * n, peak);
+        }
+        if (rule.l2) {
+            UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < NR; j++)
+                sum[i][j] = load(value + i * ld + j * n) * rule.decay + sum[i][j];
         }
         if (rule.momentum) {
             UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < NR; j++) {
@@ -435,19 +457,24 @@ NOINLINE void descent_tile(const Descent<T>& p, long row, long column, long from
 template <class P>
 using Tile = void (*)(const P&, long row, long column, long from, long to);
 
-template <class T>
-struct Tiles {
+// The compiled tiles of one kind, by rows and vectors.
+template <class T, class P>
+struct Tiles;
+template <class T, bool turned>
+struct Tiles<T, Product<T, turned>> {
+    static constexpr long vectors = turned ? std::min(TILE_VECTORS, 2) : TILE_VECTORS;  // turned: the output layer, seldom wide
     template <std::size_t... I>
-    static constexpr std::array<Tile<Product<T>>, sizeof...(I)> products(std::index_sequence<I...>) {
-        return {product_tile<T, I / TILE_VECTORS + 1, I % TILE_VECTORS + 1>...};
+    static constexpr std::array<Tile<Product<T, turned>>, sizeof...(I)> table(std::index_sequence<I...>) {
+        return {product_tile<T, turned, I / vectors + 1, I % vectors + 1>...};
     }
+};
+template <class T, bool turned>
+struct Tiles<T, Descent<T, turned>> {
+    static constexpr long vectors = turned ? TILE_VECTORS : std::min(TILE_VECTORS, 2);  // not turned: the output layer
     template <std::size_t... I>
-    static constexpr std::array<Tile<Descent<T>>, sizeof...(I)> descents(std::index_sequence<I...>) {
-        return {descent_tile<T, I / TILE_VECTORS + 1, I % TILE_VECTORS + 1>...};
+    static constexpr std::array<Tile<Descent<T, turned>>, sizeof...(I)> table(std::index_sequence<I...>) {
+        return {descent_tile<T, turned, I / vectors + 1, I % vectors + 1>...};
     }
-    using all = std::make_index_sequence<TILE_ROWS * TILE_VECTORS>;
-    static constexpr auto product = products(all{});
-    static constexpr auto descent = descents(all{});
 };
 
 // Cuts `count` into as few pieces of at most `most` as can be, of sizes that differ by at most one.
@@ -459,14 +486,16 @@ struct Cut {
 
 // Rows × columns of a result in tiles, the reduction in blocks. Columns are the outer loop, so that the panel of the
 // right factor that a block needs is read from the first-level cache by all tiles below each other.
-template <class T, class P, class Table>
-void tiled(const P& p, const Table& table, long rows, long columns, long depth) {
+template <class T, class P>
+void tiled(const P& p, long rows, long columns, long depth) {
     constexpr long n = Vector<T>::lanes;
-    const Cut down(rows, TILE_ROWS), across(up(columns, n) / n, TILE_VECTORS), deep(depth, DEPTH_BLOCK);
+    constexpr long most = Tiles<T, P>::vectors;
+    static constexpr auto tiles = Tiles<T, P>::table(std::make_index_sequence<TILE_ROWS * most>{});
+    const Cut down(rows, TILE_ROWS), across(up(columns, n) / n, most), deep(depth, DEPTH_BLOCK);
     for (long block = 0, from = 0; block < deep.pieces; from += deep[block++])
         for (long panel = 0, column = 0; panel < across.pieces; column += across[panel++] * n)
             for (long tile = 0, row = 0; tile < down.pieces; row += down[tile++])
-                table[(down[tile] - 1) * TILE_VECTORS + across[panel] - 1](p, row, column, from, from + deep[block]);
+                tiles[(down[tile] - 1) * most + across[panel] - 1](p, row, column, from, from + deep[block]);
 }
 
 // --------------------------------------------------------------------------------------------------------- one network
@@ -484,15 +513,12 @@ struct Task {
     const void* train_x;
     const void* train_y;
     const int64_t* indices;
-    // per linear map weight, bias: [replicate, ...]; the memory is null where the optimizer has none
-    void* const* parameters;
-    void* const* first;
-    void* const* second;
-    void* const* gradients;
-    void* const* peaks;
-    void* const* pre;
-    void* losses;
-    double* asleep;
+    void* losses;    // [replicate, step]
+    double* asleep;  // [replicate, step]
+    void* peaks;     // [parameter, replicate]
+    // Parameters are weight and bias of every linear map in turn, [replicate, ...] each. The tables follow each other:
+    // values, gradients, the optimizer's memories, one after the other; then the pre-activations per hidden layer.
+    void* const* tensors;
 };
 }
 
@@ -503,31 +529,40 @@ enum Loss { CROSS_ENTROPY = 0, SQUARED_LABELS = 1, SQUARED_TARGETS = 2 };
 template <class T>
 class Network {
    public:
-    explicit Network(const Task& task) : t(task), linears(task.linears), batch(task.batch) {
-        const int memories = t.optimizer == ADAM ? 2 : t.momentum != 0;
-        const long rows = up(batch, n);  // the losses work on squares of vectors
-        long widest = 0, deepest = 0;
+    explicit Network(const Task& task)
+        : t(task), linears(task.linears), batch(task.batch), outputs(task.sizes[linears]), across(stride_of<T>(batch)), memories(t.optimizer == ADAM ? 2 : t.momentum != 0) {
+        const long rows = up(batch, n);  // transposing works on squares of vectors
+        long widest = 0;
         for (long l = 0; l < linears; l++) {
-            const long in = t.sizes[l], out = t.sizes[l + 1], stride = stride_of<T>(out);
-            parameters.emplace_back(in, out, memories);
+            const long in = t.sizes[l], out = t.sizes[l + 1];
+            const bool last = l + 1 == linears;
+            parameters.emplace_back(last ? out : in, last ? in : out, memories);
             parameters.emplace_back(1, out, memories);
-            pre.emplace_back(rows * stride);
-            post.emplace_back(l + 1 < linears ? rows * stride : 0);
-            delta.emplace_back(rows * stride);
-            asleep.emplace_back(stride);
             inputs.emplace_back(batch);
+            if (l)
+                for (long b = 0; b < batch; b++) inputs[l][b] = post[l - 1].get() + b * stride_of<T>(in);
+            if (last) break;
+            pre.emplace_back(rows * stride_of<T>(out));
+            post.emplace_back(rows * stride_of<T>(out));
+            delta.emplace_back(rows * stride_of<T>(out));
+            asleep.emplace_back(stride_of<T>(out));
             deltas.emplace_back(batch);
-            for (long b = 0; b < batch; b++) {
-                deltas[l][b] = delta[l].get() + b * stride;
-                if (l) inputs[l][b] = post[l - 1].get() + b * stride_of<T>(in);
-            }
-            if (l) widest = std::max(widest, stride_of<T>(in)), deepest = std::max(deepest, out);
-            if (l + 1 < linears) units += out;
+            for (long b = 0; b < batch; b++) deltas[l][b] = delta[l].get() + b * stride_of<T>(out);
+            if (l) widest = std::max(widest, stride_of<T>(in) * up(out, n));
+            units += out;
         }
-        transposed = std::make_unique<Buffer<T>>(widest * deepest);
-        sums.resize(rows);
-        tops.resize(rows);
-        row_sum = std::make_unique<Buffer<T>>(stride_of<T>(*std::max_element(t.sizes, t.sizes + linears + 1)));
+        const long width = t.sizes[linears - 1];
+        output.emplace_back(outputs * across);
+        delta.emplace_back(outputs * across);
+        deltas.emplace_back(outputs);
+        for (long j = 0; j < outputs; j++) {
+            deltas.back()[j] = delta.back().get() + j * across;
+            output_rows.push_back(parameters[2 * linears - 2].value.get() + j * stride_of<T>(width));
+        }
+        scratch.emplace_back(std::max(widest, up(width, n) * across));
+        scratch.emplace_back(stride_of<T>(*std::max_element(t.sizes, t.sizes + linears + 1)));
+        scratch.emplace_back(rows);
+        scratch.emplace_back(rows);
     }
 
     void run(long replicate) {
@@ -540,14 +575,17 @@ class Network {
    private:
     static constexpr long n = Vector<T>::lanes;
     const Task& t;
-    const long linears, batch;
+    const long linears, batch, outputs, across, memories;
     long units = 0;
+    // The output layer stands on its side: its weight is [output, unit] here, its result and the gradient of it are
+    // [output, example] with rows of `across` elements. Outputs are few; this way vectors are full of examples, and
+    // softmax needs no shuffling. Everything else is [unit in, unit out] and [example, unit].
     std::vector<Parameter<T>> parameters;
-    std::vector<Buffer<T>> pre, post, delta;
+    std::vector<Buffer<T>> pre, post, delta, output;
     std::vector<Buffer<Int<T>>> asleep;
     std::vector<std::vector<const T*>> inputs, deltas;
-    std::unique_ptr<Buffer<T>> transposed, row_sum;
-    std::vector<T> sums, tops;
+    std::vector<const T*> output_rows;
+    std::vector<Buffer<T>> scratch;  // a transposed matrix; a bias gradient; per example a sum and a maximum
 
     static void copy(const T* from, long ld_from, T* to, long ld_to, long rows, long columns) {
         for (long r = 0; r < rows; r++) std::memcpy(to + r * ld_to, from + r * ld_from, columns * sizeof(T));
@@ -559,26 +597,33 @@ class Network {
         for (std::size_t i = 0; i < parameters.size(); i++) {
             Parameter<T>& p = parameters[i];
             const long size = p.rows * p.columns;
-            auto one = [&](void* const* outside, const Buffer<T>& inside) {
-                if (!outside || !inside.get()) return;
-                T* dense = static_cast<T*>(outside[i]) + replicate * size;
-                if (in)
+            auto one = [&](long table, const Buffer<T>& inside) {
+                if (!inside.get()) return;
+                T* dense = static_cast<T*>(t.tensors[table * parameters.size() + i]) + replicate * size;
+                if (i + 2 == parameters.size())  // the output weight
+                    for (long r = 0; r < p.rows; r++)
+                        for (long c = 0; c < p.columns; c++) {
+                            T &outside = dense[c * p.rows + r], &element = inside.get()[r * p.stride + c];
+                            (in ? element : outside) = in ? outside : element;
+                        }
+                else if (in)
                     copy(dense, p.columns, inside.get(), p.stride, p.rows, p.columns);
                 else
                     copy(inside.get(), p.stride, dense, p.columns, p.rows, p.columns);
             };
-            one(t.parameters, p.value);
-            one(t.first, p.first);
-            one(t.second, p.second);
+            one(0, p.value);
+            one(2, p.first);
+            one(3, p.second);
             if (in) continue;
-            one(t.gradients, p.gradient);
+            one(1, p.gradient);
             const Int<T> top = *std::max_element(p.peak.get(), p.peak.get() + p.columns);
-            std::memcpy(static_cast<T*>(t.peaks[i]) + replicate, &top, sizeof(T));
+            std::memcpy(static_cast<T*>(t.peaks) + i * t.replicates + replicate, &top, sizeof(T));
         }
         if (in) return;
         for (long l = 0; l + 1 < linears; l++) {
             const long width = t.sizes[l + 1];
-            copy(pre[l].get(), stride_of<T>(width), static_cast<T*>(t.pre[l]) + replicate * batch * width, width, batch, width);
+            T* dense = static_cast<T*>(t.tensors[(2 + memories) * parameters.size() + l]) + replicate * batch * width;
+            copy(pre[l].get(), stride_of<T>(width), dense, width, batch, width);
         }
     }
 
@@ -588,7 +633,7 @@ class Network {
         r.momentum = t.momentum != 0;
         r.nesterov = t.nesterov != 0;
         r.l2 = decay != 0 && !t.decoupled;
-        r.in_registers = r.optimizer == SGD && !r.nesterov && decay == 0;
+        r.in_registers = r.optimizer == SGD && !r.nesterov && (decay == 0 || r.l2);
         r.lr = static_cast<T>(t.lr);
         r.mu = static_cast<T>(t.momentum);
         r.decay = static_cast<T>(decay);
@@ -613,150 +658,187 @@ class Network {
         const T* x = static_cast<const T*>(t.train_x);
         for (long b = 0; b < batch; b++) inputs[0][b] = x + chosen[b] * t.sizes[0];
 
+        const bool keep = s + 1 == t.steps;
         long dead = 0;
-        for (long l = 0; l < linears; l++) dead += forward(l);
+        for (long l = 0; l + 1 < linears; l++) dead += forward(l, keep);
         t.asleep[replicate * t.steps + s] = static_cast<double>(dead) / static_cast<double>(units);
+        forward_output();
         static_cast<T*>(t.losses)[replicate * t.steps + s] = t.loss == CROSS_ENTROPY ? cross_entropy(chosen) : squared(chosen);
 
-        const bool keep = s + 1 == t.steps;
         const Rule<T> weights = rule(t.decay_weights, t.taken + s + 1), biases = rule(t.decay_biases, t.taken + s + 1);
-        for (long l = linears - 1; l >= 0; l--) {
+        back_output();
+        descend_output(weights, biases, keep);
+        for (long l = linears - 2; l >= 0; l--) {
             if (l) back(l);
             descend(l, weights, biases, keep);
         }
     }
 
-    // Pre-activations and activations of one layer; returns how many of its hidden units are off on the whole batch.
-    long forward(long l) {
+    // A leaky slope below zero turns the sign of an activation: the pre-activation itself is then needed on the way back.
+    bool sign_turns() const { return t.leaky && !(t.slope >= 0); }
+
+    const T* sign(long l) const { return (sign_turns() ? pre : post)[l].get(); }
+
+    // Activations of one hidden layer; returns how many of its units are off on the whole batch.
+    long forward(long l, bool keep) {
         const Parameter<T>&weight = parameters[2 * l], &bias = parameters[2 * l + 1];
-        const bool hidden = l + 1 < linears;
-        if (hidden) std::memset(asleep[l].get(), 0xff, weight.stride * sizeof(T));
-        const Product<T> p{inputs[l].data(), weight.rows, weight.value.get(), weight.stride, pre[l].get(), weight.stride, bias.value.get(),
-                           hidden ? HIDDEN : PLAIN, t.leaky != 0, static_cast<T>(t.slope), post[l].get(), nullptr, asleep[l].get()};
-        tiled<T>(p, Tiles<T>::product, batch, weight.columns, weight.rows);
-        if (!hidden) return 0;
+        std::memset(asleep[l].get(), 0xff, weight.stride * sizeof(T));
+        Product<T, false> p{};
+        p.rows = inputs[l].data(), p.depth = weight.rows;
+        p.b = weight.value.get(), p.ldb = weight.stride;
+        p.c = post[l].get(), p.ldc = weight.stride;
+        p.start = bias.value.get();
+        p.finish = HIDDEN, p.leaky = t.leaky != 0, p.slope = static_cast<T>(t.slope);
+        p.pre = keep || sign_turns() ? pre[l].get() : nullptr;
+        p.asleep = asleep[l].get();
+        tiled<T>(p, batch, weight.columns, weight.rows);
         long dead = 0;
         for (long j = 0; j < weight.columns; j++) dead -= asleep[l].get()[j];
         return dead;
     }
 
-    // The gradient of the pre-activations below layer l, by the weights before their update.
+    void forward_output() {
+        const Parameter<T>&weight = parameters[2 * linears - 2], &bias = parameters[2 * linears - 1];
+        transpose<T>(post.back().get(), weight.stride, batch, weight.columns, scratch[0].get(), across);
+        Product<T, false> p{};
+        p.rows = output_rows.data(), p.depth = weight.columns;
+        p.b = scratch[0].get(), p.ldb = across;
+        p.c = output[0].get(), p.ldc = across;
+        p.start = bias.value.get(), p.by_row = true;
+        p.finish = PLAIN;
+        tiled<T>(p, outputs, batch, weight.columns);
+    }
+
+    // The gradient of the pre-activations below a layer, by the weights before their update.
     void back(long l) {
         const Parameter<T>& weight = parameters[2 * l];
         const long ld = stride_of<T>(weight.rows);
-        transpose<T>(weight.value.get(), weight.stride, weight.rows, weight.columns, transposed->get(), ld);
-        const Product<T> p{deltas[l].data(), weight.columns, transposed->get(), ld, delta[l - 1].get(), ld, nullptr,
-                           BACK, t.leaky != 0, static_cast<T>(t.slope), nullptr, pre[l - 1].get(), nullptr};
-        tiled<T>(p, Tiles<T>::product, batch, weight.rows, weight.columns);
+        transpose<T>(weight.value.get(), weight.stride, weight.rows, weight.columns, scratch[0].get(), ld);
+        Product<T, false> p{};
+        p.rows = deltas[l].data(), p.depth = weight.columns;
+        p.b = scratch[0].get(), p.ldb = ld;
+        p.c = delta[l - 1].get(), p.ldc = ld;
+        p.finish = BACK, p.leaky = t.leaky != 0, p.slope = static_cast<T>(t.slope), p.sign = sign(l - 1);
+        tiled<T>(p, batch, weight.rows, weight.columns);
+    }
+
+    void back_output() {
+        const Parameter<T>& weight = parameters[2 * linears - 2];
+        Product<T, true> p{};
+        p.rows = deltas.back().data(), p.depth = outputs;
+        p.b = weight.value.get(), p.ldb = weight.stride;
+        p.c = delta[linears - 2].get(), p.ldc = weight.stride;
+        p.finish = BACK, p.leaky = t.leaky != 0, p.slope = static_cast<T>(t.slope), p.sign = sign(linears - 2);
+        tiled<T>(p, batch, weight.columns, outputs);
     }
 
     void descend(long l, const Rule<T>& weights, const Rule<T>& biases, bool keep) {
         const Parameter<T>&weight = parameters[2 * l], &bias = parameters[2 * l + 1];
         const T* d = delta[l].get();
         const long ld = weight.stride, whole = up(weight.columns, n);
+        T* total = scratch[1].get();
         for (long j = 0; j < whole; j += n) {
             V<T> part[4] = {};  // four chains over the batch, for speed
             long b = 0;
             for (; b + 4 <= batch; b += 4) UNROLL for (int i = 0; i < 4; i++) part[i] += load(d + (b + i) * ld + j);
             for (; b < batch; b++) part[0] += load(d + b * ld + j);
-            store(row_sum->get() + j, (part[0] + part[1]) + (part[2] + part[3]));
+            store(total + j, (part[0] + part[1]) + (part[2] + part[3]));
         }
-        update_row<T>(biases, bias, 0, 0, row_sum->get(), whole, keep);
-        const Descent<T> p{inputs[l].data(), batch, d, ld, &weight, &weights, keep};
-        tiled<T>(p, Tiles<T>::descent, weight.rows, weight.columns, batch);
+        update_row<T>(biases, bias, 0, 0, total, whole, keep);
+        tiled<T>(Descent<T, true>{inputs[l].data(), batch, d, ld, &weight, &weights, keep}, weight.rows, weight.columns, batch);
+    }
+
+    void descend_output(const Rule<T>& weights, const Rule<T>& biases, bool keep) {
+        const Parameter<T>&weight = parameters[2 * linears - 2], &bias = parameters[2 * linears - 1];
+        T* total = scratch[1].get();
+        for (long j = 0; j < outputs; j++) {
+            V<T> lanes{};
+            for (long b = 0; b < batch; b += n) lanes += load(deltas.back()[j] + b);
+            alignas(LINE) T part[n];
+            store(part, lanes);
+            UNROLL for (long half = n / 2; half; half /= 2)
+                UNROLL for (long i = 0; i < half; i++) part[i] += part[i + half];
+            total[j] = part[0];
+        }
+        update_row<T>(biases, bias, 0, 0, total, up(outputs, n), keep);
+        const Descent<T, false> p{deltas.back().data(), batch, post.back().get(), weight.stride, &weight, &weights, keep};
+        tiled<T>(p, weight.rows, weight.columns, batch);
     }
 
     // Mean loss over the batch; leaves its gradient by the output in the last delta.
     T cross_entropy(const int64_t* chosen) {
-        const long outputs = t.sizes[linears], ld = stride_of<T>(outputs);
         const int64_t* labels = static_cast<const int64_t*>(t.train_y);
         const T share = static_cast<T>(1.0 / static_cast<double>(batch));
-        const T* z = pre[linears - 1].get();
-        T* d = delta[linears - 1].get();
-        for (long b = 0; b < batch; b += n) {
-            if (outputs <= n)
-                softmax_square(z + b * ld, d + b * ld, ld, outputs, share, sums.data() + b, tops.data() + b);
-            else
-                softmax_rows(z + b * ld, d + b * ld, ld, outputs, share, sums.data() + b, tops.data() + b);
-        }
+        const T* z = output[0].get();
+        T *d = delta.back().get(), *sums = scratch[2].get(), *tops = scratch[3].get();
+        for (long b = 0; b < batch; b += n) softmax(z + b, d + b, share, sums + b, tops + b);
         // log of a product in place of a sum of logs: a sum is at most `outputs`, so sixteen of them cannot overflow
         double total = 0;
         for (long first = 0; first < batch; first += 16) {
-            double product[4] = {1, 1, 1, 1};
+            double product = 1, right = 0;
             for (long b = first; b < std::min(first + 16, batch); b++) {
-                const int64_t label = labels[chosen[b]];
-                product[b % 4] *= static_cast<double>(sums[b]);
-                total -= static_cast<double>(z[b * ld + label] - tops[b]);
-                d[b * ld + label] -= share;
+                const long at = labels[chosen[b]] * across + b;
+                product *= static_cast<double>(sums[b]);
+                right += static_cast<double>(z[at] - tops[b]);
+                d[at] -= share;
             }
-            total += std::log((product[0] * product[1]) * (product[2] * product[3]));
+            total += std::log(product) - right;
         }
+        clear_padding();
         return static_cast<T>(total / static_cast<double>(batch));
     }
 
-    // n examples at once, the classes one below the other: maxima and sums need no shuffling.
-    static NOINLINE void softmax_square(const T* z, T* d, long ld, long outputs, T share, T* sum, T* top) {
-        V<T> square[n];
-        UNROLL for (long i = 0; i < n; i++) square[i] = load(z + i * ld);
-        transpose<T>(square);
-        V<T> most = square[0];
-        for (long j = 1; j < outputs; j++) most = square[j] > most ? square[j] : most;
+    // `share` times the softmax of n examples; also each one's sum of exponentials and its maximum.
+    NOINLINE void softmax(const T* z, T* d, T share, T* sum, T* top) const {
+        V<T> most = load(z);
+        for (long j = 1; j < outputs; j++) {
+            const V<T> x = load(z + j * across);
+            most = x > most ? x : most;
+        }
         V<T> whole{};
         for (long j = 0; j < outputs; j++) {
-            square[j] = exponential<T>(square[j] - most);
-            whole += square[j];
+            const V<T> e = exponential<T>(load(z + j * across) - most);
+            store(d + j * across, e);
+            whole += e;
         }
         const V<T> factor = share / whole;
-        for (long j = 0; j < outputs; j++) square[j] *= factor;
-        for (long j = outputs; j < n; j++) square[j] = V<T>{};
-        transpose<T>(square);
-        UNROLL for (long i = 0; i < n; i++) store(d + i * ld, square[i]);
-        std::memcpy(sum, &whole, sizeof whole);
-        std::memcpy(top, &most, sizeof most);
-    }
-
-    static NOINLINE void softmax_rows(const T* z, T* d, long ld, long outputs, T share, T* sum, T* top) {
-        for (long i = 0; i < n; i++, z += ld, d += ld) {
-            T most = z[0];
-            for (long j = 1; j < outputs; j++) most = z[j] > most ? z[j] : most;
-            V<T> lanes{};
-            for (long j = 0; j < outputs; j += n) {
-                V<T> e = exponential<T>(load(z + j) - most);
-                for (long k = std::max(outputs - j, 0L); k < n; k++) e[k] = 0;
-                lanes += e;
-                store(d + j, e);
-            }
-            T whole = 0;
-            for (long k = 0; k < n; k++) whole += lanes[k];
-            const T factor = share / whole;
-            for (long j = 0; j < outputs; j += n) store(d + j, load(d + j) * factor);
-            sum[i] = whole;
-            top[i] = most;
-        }
+        for (long j = 0; j < outputs; j++) store(d + j * across, load(d + j * across) * factor);
+        store(sum, whole);
+        store(top, most);
     }
 
     T squared(const int64_t* chosen) {
-        const long outputs = t.sizes[linears], ld = stride_of<T>(outputs);
-        const T* z = pre[linears - 1].get();
-        T* d = delta[linears - 1].get();
-        const T share = static_cast<T>(2.0 / (static_cast<double>(batch) * static_cast<double>(outputs)));
-        double total = 0;
-        for (long b = 0; b < batch; b++, z += ld, d += ld) {
-            if (t.loss == SQUARED_LABELS) {
-                std::memcpy(d, z, outputs * sizeof(T));
-                d[static_cast<const int64_t*>(t.train_y)[chosen[b]]] -= 1;
-            } else {
+        const T* z = output[0].get();
+        T* d = delta.back().get();
+        if (t.loss == SQUARED_LABELS) {
+            std::memcpy(d, z, outputs * across * sizeof(T));
+            for (long b = 0; b < batch; b++) d[static_cast<const int64_t*>(t.train_y)[chosen[b]] * across + b] -= 1;
+        } else {
+            for (long b = 0; b < batch; b++) {
                 const T* target = static_cast<const T*>(t.train_y) + chosen[b] * outputs;
-                for (long j = 0; j < outputs; j++) d[j] = z[j] - target[j];
+                for (long j = 0; j < outputs; j++) d[j * across + b] = z[j * across + b] - target[j];
             }
-            T sum = 0;
-            for (long j = 0; j < outputs; j++) {
-                sum += d[j] * d[j];
-                d[j] *= share;
-            }
-            total += static_cast<double>(sum);
         }
-        return static_cast<T>(total / (static_cast<double>(batch) * static_cast<double>(outputs)));
+        clear_padding();
+        const double count = static_cast<double>(batch) * static_cast<double>(outputs);
+        const T share = static_cast<T>(2.0 / count);
+        double total = 0;
+        for (long b = 0; b < batch; b += n) {
+            V<T> sum{};
+            for (long j = 0; j < outputs; j++) {
+                const V<T> error = load(d + j * across + b);
+                sum += error * error;
+                store(d + j * across + b, error * share);
+            }
+            for (long i = 0; i < n; i++) total += static_cast<double>(sum[i]);
+        }
+        return static_cast<T>(total / count);
+    }
+
+    // No example stands in the rest of the last vector of a row: nothing may be summed there.
+    void clear_padding() {
+        for (long j = 0; j < outputs; j++)
+            for (long b = batch; b < up(batch, n); b++) delta.back().get()[j * across + b] = 0;
     }
 };
 

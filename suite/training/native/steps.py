@@ -7,9 +7,8 @@ The same numbers as the general engine's up to rounding: forward pass of ``suite
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -53,8 +52,7 @@ class _Task(ctypes.Structure):
         ("sizes", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("leaky", "loss", "optimizer", "nesterov", "decoupled", "taken")),
         *((name, ctypes.c_double) for name in ("slope", "lr", "momentum", "beta1", "beta2", "eps", "decay_weights", "decay_biases")),
-        *((name, ctypes.c_void_p) for name in ("train_x", "train_y", "indices")),
-        *((name, ctypes.c_void_p) for name in ("parameters", "first", "second", "gradients", "peaks", "pre", "losses", "asleep")),
+        *((name, ctypes.c_void_p) for name in ("train_x", "train_y", "indices", "losses", "asleep", "peaks", "tensors")),
     )
 
 
@@ -90,9 +88,10 @@ def run_steps(
     lies. Raises ValueError for what ``supported`` excludes and for shapes or types that do not fit, IndexError for an
     index or a label out of range (nothing is updated then), RuntimeError where the compiled step is not available.
     """
-    library = built().library
+    step = built()
+    library = step.library
     if library is None:
-        raise RuntimeError(f"compiled step not available: {built().reason}")
+        raise RuntimeError(f"compiled step not available: {step.reason}")
     dtype = next(iter(parameters.values())).dtype
     if not supported(net, optimizer, loss, dtype):
         raise ValueError("this network, optimizer, loss or precision is not covered by the compiled step")
@@ -100,81 +99,55 @@ def run_steps(
     if min(count, steps, batch) < 1:
         raise ValueError("indices must hold at least one replicate, step and example")
     shapes = net.parameter_shapes()
-    kinds = _MEMORY[optimizer.name] if optimizer.name != "sgd" or optimizer.momentum else ()
-    values = {name: _Inside(parameters[name], (count, *shape), dtype, name) for name, shape in shapes.items()}
-    kept = {
-        kind: {name: _Inside(memory[f"{name}.{kind}"], (count, *shape), dtype, f"{name}.{kind}") for name, shape in shapes.items()}
-        for kind in kinds
-    }
-    inputs = _Inside(train_x, (len(train_x), net.inputs), dtype, "train_x")
+    memories = _MEMORY[optimizer.name] if optimizer.name != "sgd" or optimizer.momentum else ()
+    stacked = {name: (count, *shape) for name, shape in shapes.items()}
+    values = [_dense(parameters[name], shape, dtype, name) for name, shape in stacked.items()]
+    kept = [_dense(memory[f"{name}.{kind}"], shape, dtype, f"{name}.{kind}") for kind in memories for name, shape in stacked.items()]
     examples = len(train_x)
+    inputs = _dense(train_x, (examples, net.inputs), dtype, "train_x")
     if train_y.ndim == 1:
-        kind, targets = _SQUARED_LABELS, _Inside(train_y, (examples,), torch.int64, "train_y")
+        targets = _dense(train_y, (examples,), torch.int64, "train_y")
+        kind = _CROSS_ENTROPY if loss == "cross_entropy" else _SQUARED_LABELS
     else:
-        kind, targets = _SQUARED_TARGETS, _Inside(train_y, (examples, net.outputs), dtype, "train_y")
-    if loss == "cross_entropy":
-        if kind == _SQUARED_TARGETS:
-            raise ValueError("cross-entropy needs integer labels")
-        kind = _CROSS_ENTROPY
+        targets = _dense(train_y, (examples, net.outputs), dtype, "train_y")
+        kind = _SQUARED_TARGETS
+        if loss == "cross_entropy":
+            raise ValueError("train_y: cross-entropy needs integer labels [example]")
     chosen = np.ascontiguousarray(indices, dtype=np.int64)
 
     losses = torch.empty((count, steps), dtype=dtype)
     asleep = torch.empty((count, steps), dtype=torch.float64)
-    gradients = {name: torch.empty((count, *shape), dtype=dtype) for name, shape in shapes.items()}
     peaks = torch.empty((len(shapes), count), dtype=dtype)
-    pre = tuple(torch.empty((count, batch, width), dtype=dtype) for width in net.hidden)
+    gradients = [torch.empty(shape, dtype=dtype) for shape in stacked.values()]
+    pre = tuple([torch.empty((count, batch, width), dtype=dtype) for width in net.hidden])
 
     sizes = (ctypes.c_int64 * (len(net.hidden) + 2))(net.inputs, *net.hidden, net.outputs)
-    tables = [
-        _pointers(value.pointer for value in values.values()),
-        *(_pointers(value.pointer for value in kept[kind].values()) for kind in kinds),
-        *(None for _ in range(2 - len(kinds))),
-        _pointers(value.data_ptr() for value in gradients.values()),
-        _pointers(row.data_ptr() for row in peaks),
-        _pointers(layer.data_ptr() for layer in pre),
-    ]
+    tensors = [tensor.data_ptr() for tensor in (*values, *gradients, *kept, *pre)]
+    table = (ctypes.c_void_p * len(tensors))(*tensors)
     task = _Task(
         *(count, steps, batch, examples, len(net.hidden) + 1),
-        _address(sizes),
+        ctypes.addressof(sizes),
         *(net.activation == "leaky_relu", kind, optimizer.name == "adam", optimizer.nesterov, optimizer.decay == "decoupled", taken),
         *(net.negative_slope, optimizer.lr, optimizer.momentum, optimizer.beta1, optimizer.beta2, optimizer.eps),
         *(decay_of(optimizer, "output.weight"), decay_of(optimizer, "output.bias")),
-        *(inputs.pointer, targets.pointer, chosen.ctypes.data),
-        *(_address(table) for table in tables),
-        *(losses.data_ptr(), asleep.data_ptr()),
+        *(inputs.data_ptr(), targets.data_ptr(), chosen.ctypes.data),
+        *(losses.data_ptr(), asleep.data_ptr(), peaks.data_ptr()),
+        ctypes.addressof(table),
     )
     status = getattr(library, f"run_{_DTYPES[dtype]}")(ctypes.byref(task))
     if status == 3:
         raise MemoryError("not enough memory for the compiled step's scratch")
     if status:
         raise IndexError("an index lies outside the training examples" if status == 1 else "a label lies outside the outputs")
-    for value in (*values.values(), *(each for group in kept.values() for each in group.values())):
-        value.hand_back()
-    return Stretch(losses, gradients, pre, dict(zip(shapes, peaks, strict=True)), asleep)
+    given = [*(parameters[name] for name in shapes), *(memory[f"{name}.{kind}"] for kind in memories for name in shapes)]
+    for tensor, dense in zip(given, (*values, *kept), strict=True):
+        if dense.data_ptr() != tensor.data_ptr():  # a copy was made, because the kernel needs rows one after the other
+            tensor.detach().copy_(dense)
+    return Stretch(losses, dict(zip(shapes, gradients, strict=True)), pre, dict(zip(shapes, peaks.unbind(), strict=True)), asleep)
 
 
-class _Inside:
-    """A tensor as the kernel takes it: on the CPU, dense, rows one after the other; a copy where it is not."""
-
-    def __init__(self, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype, name: str) -> None:
-        if tensor.shape != shape or tensor.dtype != dtype or tensor.device.type != "cpu":
-            raise ValueError(
-                f"{name}: {shape} of {dtype} on the CPU expected, not {tuple(tensor.shape)} of {tensor.dtype} on {tensor.device}"
-            )
-        self.given = tensor
-        self.dense = tensor.detach().contiguous()
-        self.pointer = self.dense.data_ptr()
-
-    def hand_back(self) -> None:
-        """Bring an updated copy back into the tensor it was made from."""
-        if self.pointer != self.given.data_ptr():
-            self.given.detach().copy_(self.dense)
-
-
-def _pointers(addresses: Iterable[int]) -> ctypes.Array[ctypes.c_void_p]:
-    listed = list(addresses)
-    return (ctypes.c_void_p * len(listed))(*listed)
-
-
-def _address(table: ctypes.Array[Any] | None) -> int | None:
-    return None if table is None else ctypes.addressof(table)
+def _dense(tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype, name: str) -> Tensor:
+    """The tensor as the kernel takes it, or a copy of it where it is not dense."""
+    if tensor.shape != shape or tensor.dtype != dtype or not tensor.is_cpu:
+        raise ValueError(f"{name}: {shape} of {dtype} on the CPU expected, not {tuple(tensor.shape)} of {tensor.dtype} on {tensor.device}")
+    return tensor if tensor.is_contiguous() else tensor.detach().contiguous()
