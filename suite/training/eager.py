@@ -17,7 +17,7 @@ from suite.data import Tensors
 from suite.nets.mlp import Buffers, Forward, Parameters
 from suite.probes.views import Stretch, Watch
 from suite.training import optimizers
-from suite.training.evaluate import Task
+from suite.training.evaluate import Pass, Task, evaluate, full_gradients
 
 
 @dataclass
@@ -95,6 +95,14 @@ class EagerSteps:
             forward.variance,
             affine,
         )
+
+    def look(self, state: State) -> Pass:
+        """The whole training and test sets through the stack as it stands."""
+        return evaluate(self.task, state.parameters, state.buffers)
+
+    def full_gradients(self, state: State) -> dict[str, Tensor]:
+        """The gradient over the whole training set."""
+        return full_gradients(self.task, state.parameters, state.buffers)
 
 
 def _affine(parameters: Parameters) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ from suite.probes.views import Evaluation, Layout, Probe, Watch
 from suite.streams import BatchOrder
 from suite.training import optimizers
 from suite.training.eager import State
-from suite.training.evaluate import Task, evaluate, full_gradients
+from suite.training.evaluate import Task
 from suite.training.losses import LOSSES, constant_loss
 from suite.training.paths import DTYPES, Steps, steps_of
 from suite.vocabulary import Block, Trace
@@ -108,7 +108,7 @@ def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace
     observed = _Observed(probes, block.count)
     longest = 1 if "every_step" in watched else max(1, STRETCH_INDICES // (block.count * layout.batch_size))
     clock = _Clock()
-    observed.evaluate(0, state, task, clock)
+    observed.evaluate(0, state, steps_run, task, clock)
     for first, steps, evaluated in stretches(numeric.train.steps, numeric.probes.every, longest):
         with clock("train_seconds"):
             stretch = steps_run.run(state, order.stretch(first, steps), first)
@@ -116,7 +116,7 @@ def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace
             for probe in probes:
                 probe.after_steps(stretch)
         if evaluated:
-            observed.evaluate(first + steps, state, task, clock)
+            observed.evaluate(first + steps, state, steps_run, task, clock)
             if report is not None:
                 report((first + steps - observed.steps[-2]) * block.count, observed.mean_dead())
     return observed.trace(block, state, clock.timings(numeric.train.steps, block.count, layout.batch_size)), state
@@ -188,10 +188,10 @@ class _Observed:
         self.columns = [name for probe in probes for name in probe.columns()]
         self.values: list[dict[str, Tensor]] = []
 
-    def evaluate(self, step: int, state: State, task: Task, clock: _Clock) -> None:
+    def evaluate(self, step: int, state: State, steps_run: Steps, task: Task, clock: _Clock) -> None:
         """One evaluation; weights that are no longer finite are divergence too."""
         with clock("evaluate_seconds"):
-            seen = evaluate(task, state.parameters, state.buffers)
+            seen = steps_run.look(state)
             finite = torch.isfinite(seen.train_loss)
             for value in state.parameters.values():
                 finite &= torch.isfinite(value).flatten(1).all(dim=1)
@@ -207,7 +207,7 @@ class _Observed:
             seen.test_loss,
             seen.train_accuracy,
             seen.test_accuracy,
-            lambda: full_gradients(task, state.parameters, state.buffers),
+            lambda: steps_run.full_gradients(state),
             task.data.train_x,
             diverged,
             seen.output_range,

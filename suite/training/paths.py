@@ -11,13 +11,14 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from suite.config.numeric import Numeric
 from suite.nets.mlp import Mlp
-from suite.probes.views import Stretch, Watch
+from suite.probes.views import Stretch, UnitStatistics, Watch
 from suite.training import native
 from suite.training.eager import EagerSteps, State
-from suite.training.evaluate import Task
+from suite.training.evaluate import Pass, Task
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -27,6 +28,14 @@ class Steps(Protocol):
 
     def run(self, state: State, indices: NDArray[np.int64], first: int) -> Stretch:
         """Take the steps of ``indices`` [replicate, step, batch], the first of them being step ``first``."""
+        ...
+
+    def look(self, state: State) -> Pass:
+        """The whole training and test sets through the stack as it stands."""
+        ...
+
+    def full_gradients(self, state: State) -> dict[str, Tensor]:
+        """The gradient over the whole training set."""
         ...
 
 
@@ -68,3 +77,19 @@ class NativeSteps:
         stepper.taken += indices.shape[1]
         state.note_losses(seen.losses, first)
         return Stretch(seen.grad_peak, seen.batch_dead, seen.gradients, seen.pre, (), {})
+
+    def look(self, state: State) -> Pass:
+        """As ``EagerSteps.look``."""
+        data, graded = self.task.data, self.task.classification
+        train, test = (
+            native.look(self.task.net, self.loss, state.parameters, x, y)
+            for x, y in ((data.train_x, data.train_y), (data.test_x, data.test_y))
+        )
+        units = tuple(UnitStatistics(top, mean) for top, mean in zip(train.max_pre, train.mean_abs_post, strict=True))
+        right = [seen.accuracies if graded else None for seen in (train, test)]
+        return Pass(train.losses, test.losses, right[0], right[1], units, units, train.ranges)
+
+    def full_gradients(self, state: State) -> dict[str, Tensor]:
+        """As ``EagerSteps.full_gradients``."""
+        data = self.task.data
+        return native.gradients(self.task.net, self.loss, state.parameters, data.train_x, data.train_y)

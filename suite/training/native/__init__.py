@@ -1,8 +1,11 @@
-"""A fused training step for plain multilayer perceptrons, compiled at first use. Knows no study, probe or disk layout."""
+"""Plain multilayer perceptrons in compiled code, built at first use: training steps, and passes over a whole set. Knows no
+study, probe or disk layout.
+"""
 
 from __future__ import annotations
 
 from suite.training.native.build import available, fingerprint
+from suite.training.native.look import Sight, gradients, look
 from suite.training.native.steps import Stretch, run_steps, supported
 
-__all__ = ["Stretch", "available", "fingerprint", "run_steps", "supported"]
+__all__ = ["Sight", "Stretch", "available", "fingerprint", "gradients", "look", "run_steps", "supported"]

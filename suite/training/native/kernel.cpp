@@ -18,6 +18,7 @@
 #include <limits>
 #include <memory>
 #include <new>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -49,6 +50,7 @@
 namespace {
 
 constexpr long LINE = 64;          // bytes of a cache line
+constexpr long PIECE = 128;        // examples of a whole set that are looked at together
 constexpr long DEPTH_BLOCK = 256;  // reduced indices per block: a panel of B then stays in the first-level cache
 
 template <class T>
@@ -332,6 +334,8 @@ struct Product {
     T* pre;          // HIDDEN: where to leave the pre-activation, or null
     const T* sign;   // BACK: what is above zero where the pre-activation is
     Int<T>* asleep;  // HIDDEN: per column all ones as long as no pre-activation was above zero
+    T* top;          // HIDDEN: per column the largest pre-activation so far, or null
+    T* total;        // HIDDEN, with top: per column the sum of |activation| so far
 };
 
 // sum += A · B over the reduced indices from … to - 1, one multiply-add per element and index, in their order.
@@ -386,6 +390,19 @@ NOINLINE void product_tile(const Product<T, turned>& p, long row, long column, l
                 store(c + i * p.ldc + j * n, p.leaky ? (x > zero ? x : x * p.slope) : (off ? zero : x));
             }
             store_bits<T>(p.asleep + column + j * n, asleep);
+        }
+        if (p.top) {
+            UNROLL for (int j = 0; j < NR; j++) {
+                V<T> top = load(p.top + column + j * n), total = load(p.total + column + j * n);
+                UNROLL for (int i = 0; i < MR; i++) {
+                    const V<T> x = sum[i][j];
+                    top = x > top ? x : top;
+                    const V<T> post = p.leaky ? (x > zero ? x : x * p.slope) : (x <= zero ? zero : x);
+                    total += post < zero ? -post : post;
+                }
+                store(p.top + column + j * n, top);
+                store(p.total + column + j * n, total);
+            }
         }
     } else {
         const T* sign = p.sign + row * p.ldc + column;
@@ -520,11 +537,48 @@ struct Task {
     // values, gradients, the optimizer's memories, one after the other; then the pre-activations per hidden layer.
     void* const* tensors;
 };
+
+// Where a look at a whole set leaves what it saw: per hidden layer [replicate, unit] the largest pre-activation and the mean
+// |activation|; per replicate the mean loss, the share classified right, the largest spread of any output.
+struct View {
+    void* const* top;
+    void* const* mean;
+    double* losses;
+    double* accuracies;
+    double* ranges;
+};
 }
 
 namespace {
 
 enum Loss { CROSS_ENTROPY = 0, SQUARED_LABELS = 1, SQUARED_TARGETS = 2 };
+
+// What a whole set of examples shows of one replicate.
+template <class T>
+struct Sight {
+    std::vector<Buffer<T>> top, total;     // per hidden layer and unit: largest pre-activation; sum of |activation| of one piece
+    std::vector<std::vector<double>> sum;  // the latter over all pieces
+    std::vector<T> least, most;            // per output unit
+    double loss = 0, right = 0;
+
+    explicit Sight(const Task& t) : least(t.sizes[t.linears]), most(t.sizes[t.linears]) {
+        for (long l = 0; l + 1 < t.linears; l++) {
+            top.emplace_back(stride_of<T>(t.sizes[l + 1]));
+            total.emplace_back(stride_of<T>(t.sizes[l + 1]));
+            sum.emplace_back(t.sizes[l + 1]);
+        }
+    }
+    void clear(const Task& t) {
+        constexpr T infinity = std::numeric_limits<T>::infinity();
+        for (long l = 0; l + 1 < t.linears; l++) {
+            std::fill_n(top[l].get(), stride_of<T>(t.sizes[l + 1]), -infinity);
+            std::fill(sum[l].begin(), sum[l].end(), 0.0);
+        }
+        std::fill(least.begin(), least.end(), infinity);
+        std::fill(most.begin(), most.end(), -infinity);
+        loss = right = 0;
+    }
+};
 
 template <class T>
 class Network {
@@ -571,6 +625,33 @@ class Network {
         for (long s = 0; s < t.steps; s++) step(replicate, s);
         move<false>(replicate);
     }
+
+    // Examples first … first + batch - 1 in order, without a step: adds to what the replicate has shown so far.
+    void look(long first, const int64_t* in_order, Sight<T>& sight) {
+        for (long b = 0; b < batch; b++) inputs[0][b] = static_cast<const T*>(t.train_x) + (first + b) * t.sizes[0];
+        for (long l = 0; l + 1 < linears; l++) {
+            std::memset(sight.total[l].get(), 0, parameters[2 * l].stride * sizeof(T));
+            forward(l, false, sight.top[l].get(), sight.total[l].get());
+            for (long j = 0; j < t.sizes[l + 1]; j++) sight.sum[l][j] += static_cast<double>(sight.total[l].get()[j]);
+        }
+        forward_output();
+        const T mean = t.loss == CROSS_ENTROPY ? cross_entropy(in_order + first) : squared(in_order + first);
+        sight.loss += static_cast<double>(mean) * static_cast<double>(batch);
+        const int64_t* labels = t.loss == SQUARED_TARGETS ? nullptr : static_cast<const int64_t*>(t.train_y) + first;
+        for (long b = 0; b < batch; b++) {
+            const T* z = output[0].get() + b;
+            long best = 0;
+            for (long j = 0; j < outputs; j++) {
+                const T value = z[j * across];
+                if (value > z[best * across]) best = j;
+                sight.least[j] = std::min(sight.least[j], value);
+                sight.most[j] = std::max(sight.most[j], value);
+            }
+            if (labels) sight.right += labels[b] == best;
+        }
+    }
+
+    void take(long replicate) { move<true>(replicate); }
 
    private:
     static constexpr long n = Vector<T>::lanes;
@@ -680,7 +761,7 @@ class Network {
     const T* sign(long l) const { return (sign_turns() ? pre : post)[l].get(); }
 
     // Activations of one hidden layer; returns how many of its units are off on the whole batch.
-    long forward(long l, bool keep) {
+    long forward(long l, bool keep, T* top = nullptr, T* total = nullptr) {
         const Parameter<T>&weight = parameters[2 * l], &bias = parameters[2 * l + 1];
         std::memset(asleep[l].get(), 0xff, weight.stride * sizeof(T));
         Product<T, false> p{};
@@ -690,7 +771,7 @@ class Network {
         p.start = bias.value.get();
         p.finish = HIDDEN, p.leaky = t.leaky != 0, p.slope = static_cast<T>(t.slope);
         p.pre = keep || sign_turns() ? pre[l].get() : nullptr;
-        p.asleep = asleep[l].get();
+        p.asleep = asleep[l].get(), p.top = top, p.total = total;
         tiled<T>(p, batch, weight.columns, weight.rows);
         long dead = 0;
         for (long j = 0; j < weight.columns; j++) dead -= asleep[l].get()[j];
@@ -867,6 +948,47 @@ int run(const Task& task) {
     return 0;
 }
 
+// Every example of the set through every replicate, in pieces that stay in the cache.
+template <class T>
+int look(const Task& task, const View& view) {
+    const Cut pieces(task.examples, PIECE);
+    std::vector<int64_t> in_order(task.examples);
+    std::iota(in_order.begin(), in_order.end(), 0);
+    if (task.loss != SQUARED_TARGETS) {
+        const int64_t* labels = static_cast<const int64_t*>(task.train_y);
+        for (long i = 0; i < task.examples; i++)
+            if (static_cast<uint64_t>(labels[i]) >= static_cast<uint64_t>(task.sizes[task.linears])) return 2;
+    }
+    try {
+        Task longer = task, shorter = task;  // two lengths of piece, which differ by one
+        longer.batch = pieces.size + 1, shorter.batch = pieces.size;
+        Network<T> first(longer), rest(shorter);
+        Sight<T> sight(task);
+        const double examples = static_cast<double>(task.examples);
+        for (long r = 0; r < task.replicates; r++) {
+            sight.clear(task);
+            if (pieces.longer) first.take(r);
+            rest.take(r);
+            for (long piece = 0, from = 0; piece < pieces.pieces; from += pieces[piece++])
+                (piece < pieces.longer ? first : rest).look(from, in_order.data(), sight);
+            for (long l = 0; l + 1 < task.linears; l++) {
+                const long width = task.sizes[l + 1];
+                std::memcpy(static_cast<T*>(view.top[l]) + r * width, sight.top[l].get(), width * sizeof(T));
+                for (long j = 0; j < width; j++)
+                    static_cast<T*>(view.mean[l])[r * width + j] = static_cast<T>(sight.sum[l][j] / examples);
+            }
+            T range = 0;
+            for (std::size_t j = 0; j < sight.least.size(); j++) range = std::max(range, sight.most[j] - sight.least[j]);
+            view.losses[r] = sight.loss / examples;
+            view.accuracies[r] = sight.right / examples;
+            view.ranges[r] = static_cast<double>(range);
+        }
+    } catch (const std::bad_alloc&) {
+        return 3;
+    }
+    return 0;
+}
+
 template <class T>
 void exponentials(const T* x, T* y, int64_t count) {
     alignas(VECTOR_BYTES) T lanes[Vector<T>::lanes] = {};
@@ -883,6 +1005,8 @@ void exponentials(const T* x, T* y, int64_t count) {
 extern "C" {
 int run_float32(const Task* task) { return run<float>(*task); }
 int run_float64(const Task* task) { return run<double>(*task); }
+int look_float32(const Task* task, const View* view) { return look<float>(*task, *view); }
+int look_float64(const Task* task, const View* view) { return look<double>(*task, *view); }
 void exp_float32(const float* x, float* y, int64_t count) { exponentials(x, y, count); }
 void exp_float64(const double* x, double* y, int64_t count) { exponentials(x, y, count); }
 int vector_bytes() { return VECTOR_BYTES; }

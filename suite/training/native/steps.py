@@ -22,7 +22,7 @@ from suite.training.optimizers import decay_of
 
 #: What the optimizer keeps per parameter, in the order the kernel takes it.
 _MEMORY = {"sgd": ("velocity",), "adam": ("first", "second")}
-_DTYPES = {torch.float32: "float32", torch.float64: "float64"}
+DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 _CROSS_ENTROPY, _SQUARED_LABELS, _SQUARED_TARGETS = 0, 1, 2
 
 
@@ -44,7 +44,7 @@ class Stretch:
     batch_dead: Tensor
 
 
-class _Task(ctypes.Structure):
+class NativeTask(ctypes.Structure):
     """The kernel's ``Task``, field by field."""
 
     _fields_ = (
@@ -64,7 +64,7 @@ def supported(net: Mlp, optimizer: Optimizer, loss: str, dtype: torch.dtype) -> 
         and net.activation in ("relu", "leaky_relu")
         and len(net.hidden) >= 1
         and loss in ("cross_entropy", "squared_error")
-        and dtype in _DTYPES
+        and dtype in DTYPES
         and optimizer.name in _MEMORY
     )
 
@@ -101,18 +101,11 @@ def run_steps(
     shapes = net.parameter_shapes()
     memories = _MEMORY[optimizer.name] if optimizer.name != "sgd" or optimizer.momentum else ()
     stacked = {name: (count, *shape) for name, shape in shapes.items()}
-    values = [_dense(parameters[name], shape, dtype, name) for name, shape in stacked.items()]
-    kept = [_dense(memory[f"{name}.{kind}"], shape, dtype, f"{name}.{kind}") for kind in memories for name, shape in stacked.items()]
+    values = [dense(parameters[name], shape, dtype, name) for name, shape in stacked.items()]
+    kept = [dense(memory[f"{name}.{kind}"], shape, dtype, f"{name}.{kind}") for kind in memories for name, shape in stacked.items()]
     examples = len(train_x)
-    inputs = _dense(train_x, (examples, net.inputs), dtype, "train_x")
-    if train_y.ndim == 1:
-        targets = _dense(train_y, (examples,), torch.int64, "train_y")
-        kind = _CROSS_ENTROPY if loss == "cross_entropy" else _SQUARED_LABELS
-    else:
-        targets = _dense(train_y, (examples, net.outputs), dtype, "train_y")
-        kind = _SQUARED_TARGETS
-        if loss == "cross_entropy":
-            raise ValueError("train_y: cross-entropy needs integer labels [example]")
+    inputs = dense(train_x, (examples, net.inputs), dtype, "train_x")
+    targets, kind = checked_targets(net, loss, train_y, examples, dtype)
     chosen = np.ascontiguousarray(indices, dtype=np.int64)
 
     losses = torch.empty((count, steps), dtype=dtype)
@@ -124,7 +117,7 @@ def run_steps(
     sizes = (ctypes.c_int64 * (len(net.hidden) + 2))(net.inputs, *net.hidden, net.outputs)
     tensors = [tensor.data_ptr() for tensor in (*values, *gradients, *kept, *pre)]
     table = (ctypes.c_void_p * len(tensors))(*tensors)
-    task = _Task(
+    task = NativeTask(
         *(count, steps, batch, examples, len(net.hidden) + 1),
         ctypes.addressof(sizes),
         *(net.activation == "leaky_relu", kind, optimizer.name == "adam", optimizer.nesterov, optimizer.decay == "decoupled", taken),
@@ -134,19 +127,28 @@ def run_steps(
         *(losses.data_ptr(), asleep.data_ptr(), peaks.data_ptr()),
         ctypes.addressof(table),
     )
-    status = getattr(library, f"run_{_DTYPES[dtype]}")(ctypes.byref(task))
+    status = getattr(library, f"run_{DTYPES[dtype]}")(ctypes.byref(task))
     if status == 3:
         raise MemoryError("not enough memory for the compiled step's scratch")
     if status:
         raise IndexError("an index lies outside the training examples" if status == 1 else "a label lies outside the outputs")
     given = [*(parameters[name] for name in shapes), *(memory[f"{name}.{kind}"] for kind in memories for name in shapes)]
-    for tensor, dense in zip(given, (*values, *kept), strict=True):
-        if dense.data_ptr() != tensor.data_ptr():  # a copy was made, because the kernel needs rows one after the other
-            tensor.detach().copy_(dense)
+    for tensor, sent in zip(given, (*values, *kept), strict=True):
+        if sent.data_ptr() != tensor.data_ptr():  # a copy was made, because the kernel needs rows one after the other
+            tensor.detach().copy_(sent)
     return Stretch(losses, dict(zip(shapes, gradients, strict=True)), pre, dict(zip(shapes, peaks.unbind(), strict=True)), asleep)
 
 
-def _dense(tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype, name: str) -> Tensor:
+def checked_targets(net: Mlp, loss: str, targets: Tensor, examples: int, dtype: torch.dtype) -> tuple[Tensor, int]:
+    """Targets as the kernel takes them, and its number for the loss."""
+    if targets.ndim == 1:
+        return dense(targets, (examples,), torch.int64, "targets"), _CROSS_ENTROPY if loss == "cross_entropy" else _SQUARED_LABELS
+    if loss == "cross_entropy":
+        raise ValueError("targets: cross-entropy needs integer labels [example]")
+    return dense(targets, (examples, net.outputs), dtype, "targets"), _SQUARED_TARGETS
+
+
+def dense(tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype, name: str) -> Tensor:
     """The tensor as the kernel takes it, or a copy of it where it is not dense."""
     if tensor.shape != shape or tensor.dtype != dtype or not tensor.is_cpu:
         raise ValueError(f"{name}: {shape} of {dtype} on the CPU expected, not {tuple(tensor.shape)} of {tensor.dtype} on {tensor.device}")
