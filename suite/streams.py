@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,18 @@ def generator(seed: int, replicate: int, purpose: str) -> np.random.Generator:
     """A Philox generator (Salmon et al. 2011) whose 128-bit key is the head of
     SHA-256("version/seed/replicate/purpose").
     """
+    return np.random.Generator(np.random.Philox(key=key_of(seed, replicate, purpose)))
+
+
+def key_of(seed: int, replicate: int, purpose: str) -> int:
+    """The 128-bit key of a stream."""
     digest = hashlib.sha256(f"{VERSION}/{seed}/{replicate}/{purpose}".encode()).digest()
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
+    return int.from_bytes(digest[:16], "little")
+
+
+def permutations(keys: Sequence[int], examples: int) -> NDArray[np.int64]:
+    """One permutation of the examples for each key, [key, example]."""
+    return np.stack([np.random.Generator(np.random.Philox(key=key)).permutation(examples) for key in keys])
 
 
 def stack_uniform(seed: int, replicates: Sequence[int], purpose: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -46,10 +56,20 @@ class BatchOrder:
     Every epoch is a permutation of its own (purpose ``<purpose>/epoch<e>``) cut into floor(N/B) batches; the
     remainder is dropped and differs from epoch to epoch. A batch size of None, or of N or more, is the full set in
     its natural order. Any step may be asked for at any time. Paired conditions ask for the same epochs, so the latest
-    ones are kept, up to ``KEPT_BYTES``, for whoever asks next.
+    ones are kept, up to ``KEPT_BYTES``, for whoever asks next. ``permute`` may be another function that draws the same
+    permutations.
     """
 
-    def __init__(self, seed: int, replicates: Sequence[int], examples: int, batch_size: int | None, purpose: str = "order") -> None:
+    def __init__(
+        self,
+        seed: int,
+        replicates: Sequence[int],
+        examples: int,
+        batch_size: int | None,
+        purpose: str = "order",
+        permute: Callable[[Sequence[int], int], NDArray[np.int64]] = permutations,
+    ) -> None:
+        self.permute = permute
         self.seed, self.replicates, self.examples, self.purpose = seed, tuple(replicates), examples, purpose
         self.batch_size = None if batch_size is None or batch_size >= examples else batch_size
 
@@ -61,7 +81,7 @@ class BatchOrder:
         order = _kept.pop(key, None)
         if order is None:
             purpose = f"{self.purpose}/epoch{epoch}"
-            order = np.stack([generator(self.seed, replicate, purpose).permutation(self.examples) for replicate in self.replicates])
+            order = self.permute([key_of(self.seed, replicate, purpose) for replicate in self.replicates], self.examples)
             while _kept and sum(kept.nbytes for kept in _kept.values()) + order.nbytes > KEPT_BYTES:
                 _kept.popitem(last=False)
         _kept[key] = order

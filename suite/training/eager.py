@@ -16,6 +16,7 @@ from torch import Tensor
 from suite.data import Tensors
 from suite.nets.mlp import Buffers, Forward, Parameters
 from suite.probes.views import Stretch, Watch
+from suite.streams import permutations
 from suite.training import optimizers
 from suite.training.evaluate import Pass, Task, evaluate, full_gradients
 
@@ -68,6 +69,8 @@ class EagerSteps:
 
     def __init__(self, task: Task, watched: Collection[Watch]) -> None:
         self.task, self.watched = task, watched
+
+    permutations = staticmethod(permutations)
 
     def run(self, state: State, indices: NDArray[np.int64], first: int) -> Stretch:
         """Take the steps of ``indices`` [replicate, step, batch], the first of them being step ``first``."""

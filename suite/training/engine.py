@@ -104,7 +104,7 @@ def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace
     state = State(parameters, buffers, optimizers.build(numeric.optimizer, parameters), never)
     begin(state, steps_run, task, numeric, block.seed, replicates)
 
-    order = BatchOrder(block.seed, replicates, len(data.train_x), numeric.train.batch_size)
+    order = BatchOrder(block.seed, replicates, len(data.train_x), numeric.train.batch_size, permute=steps_run.permutations)
     observed = _Observed(probes, block.count)
     longest = 1 if "every_step" in watched else max(1, STRETCH_INDICES // (block.count * layout.batch_size))
     clock = _Clock()

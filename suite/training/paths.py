@@ -6,6 +6,7 @@ arithmetic, other rounding. The choice never rests on what is measured, so that 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -25,6 +26,10 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 class Steps(Protocol):
     """Runs training steps of a whole stack."""
+
+    def permutations(self, keys: Sequence[int], examples: int) -> NDArray[np.int64]:
+        """The numbers of ``suite.streams.permutations``, from wherever they come soonest."""
+        ...
 
     def run(self, state: State, indices: NDArray[np.int64], first: int) -> Stretch:
         """Take the steps of ``indices`` [replicate, step, batch], the first of them being step ``first``."""
@@ -64,6 +69,8 @@ def steps_of(numeric: Numeric, task: Task, watched: frozenset[Watch]) -> Steps:
 
 class NativeSteps:
     """Runs stretches in compiled code, which gathers everything probes may watch as it goes."""
+
+    permutations = staticmethod(native.permutations)
 
     def __init__(self, numeric: Numeric, task: Task) -> None:
         self.optimizer, self.loss, self.task = numeric.optimizer, numeric.train.loss, task

@@ -989,6 +989,58 @@ int look(const Task& task, const View& view) {
     return 0;
 }
 
+// -------------------------------------------------------------------------------------------------------------- orders
+
+// Philox4x64-10 (Salmon et al. 2011) as NumPy runs it: the counter is raised before each block, and a 64-bit number serves
+// two 32-bit ones, its low half first.
+class Philox {
+   public:
+    Philox(uint64_t low, uint64_t high) : key{low, high} {}
+
+    uint32_t next() {
+        if (!(taken_++ & 1)) {
+            if (at == 4) block();
+            held = numbers[at++];
+            return static_cast<uint32_t>(held);
+        }
+        return static_cast<uint32_t>(held >> 32);
+    }
+
+   private:
+    uint64_t key[2], counter = 0, numbers[4], held = 0;
+    int at = 4;
+    unsigned taken_ = 0;
+
+    void block() {
+        uint64_t c[4] = {++counter, 0, 0, 0}, k[2] = {key[0], key[1]};
+        for (int round = 0; round < 10; round++) {
+            const unsigned __int128 a = static_cast<unsigned __int128>(0xD2E7470EE14C6C93ull) * c[0];
+            const unsigned __int128 b = static_cast<unsigned __int128>(0xCA5A826395121157ull) * c[2];
+            const uint64_t next[4] = {static_cast<uint64_t>(b >> 64) ^ c[1] ^ k[0], static_cast<uint64_t>(b),
+                                      static_cast<uint64_t>(a >> 64) ^ c[3] ^ k[1], static_cast<uint64_t>(a)};
+            std::copy(next, next + 4, c);
+            k[0] += 0x9E3779B97F4A7C15ull, k[1] += 0xBB67AE8584CAA73Bull;
+        }
+        std::copy(c, c + 4, numbers);
+        at = 0;
+    }
+};
+
+// The permutation of 0 … count - 1 that numpy.random.Generator(Philox(key)).permutation(count) draws.
+void permutation(uint64_t low, uint64_t high, int64_t count, int64_t* order) {
+    Philox stream(low, high);
+    std::iota(order, order + count, 0);
+    uint32_t mask = 0;
+    while (mask < static_cast<uint64_t>(count - 1)) mask = mask << 1 | 1;
+    for (int64_t i = count - 1; i > 0; i--) {
+        while (mask >> 1 >= static_cast<uint64_t>(i)) mask >>= 1;
+        uint32_t j;
+        do j = stream.next() & mask;
+        while (j > i);
+        std::swap(order[i], order[j]);
+    }
+}
+
 template <class T>
 void exponentials(const T* x, T* y, int64_t count) {
     alignas(VECTOR_BYTES) T lanes[Vector<T>::lanes] = {};
@@ -1009,5 +1061,8 @@ int look_float32(const Task* task, const View* view) { return look<float>(*task,
 int look_float64(const Task* task, const View* view) { return look<double>(*task, *view); }
 void exp_float32(const float* x, float* y, int64_t count) { exponentials(x, y, count); }
 void exp_float64(const double* x, double* y, int64_t count) { exponentials(x, y, count); }
+void permutations(const uint64_t* keys, int64_t streams, int64_t count, int64_t* orders) {
+    for (int64_t s = 0; s < streams; s++) permutation(keys[2 * s], keys[2 * s + 1], count, orders + s * count);
+}
 int vector_bytes() { return VECTOR_BYTES; }
 }
