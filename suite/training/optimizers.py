@@ -43,6 +43,8 @@ def decay_of(config: Optimizer, parameter: str) -> float:
 
 class _Base:
     kinds: tuple[str, ...] = ()
+    #: Steps of linear learning-rate warm-up, counted from the optimizer's first step.
+    warmup = 0
 
     def __init__(self, config: Optimizer, parameters: Parameters) -> None:
         self.config = config
@@ -58,13 +60,17 @@ class _Base:
         for value in self.memory.values():
             value.zero_()
 
+    def _rate(self) -> float:
+        """The learning rate of the step being taken, which ``taken`` already counts: lr · min(1, t/warmup)."""
+        return self.config.lr * min(1.0, self.taken / self.warmup) if self.warmup else self.config.lr
+
     def _decayed(self, name: str, parameter: Tensor, gradient: Tensor) -> Tensor:
         """Apply decay: decoupled shrinks the parameter in place, L2 returns a changed gradient."""
         decay = self.decays[name]
         if not decay:
             return gradient
         if self.config.decay == "decoupled":
-            parameter.mul_(1 - self.config.lr * decay)
+            parameter.mul_(1 - self._rate() * decay)
             return gradient
         return gradient.add(parameter, alpha=decay)
 
@@ -80,12 +86,13 @@ class Sgd(_Base):
     def step(self, parameters: Parameters, gradients: Mapping[str, Tensor]) -> None:
         """One update."""
         self.taken += 1
+        rate = self._rate()
         for name, parameter in parameters.items():
             update = self._decayed(name, parameter, gradients[name])
             if self.config.momentum:
                 velocity = self.memory[f"{name}.velocity"].mul_(self.config.momentum).add_(update)
                 update = update.add(velocity, alpha=self.config.momentum) if self.config.nesterov else velocity
-            parameter.add_(update, alpha=-self.config.lr)
+            parameter.add_(update, alpha=-rate)
 
 
 class Adam(_Base):
@@ -104,12 +111,16 @@ class Adam(_Base):
             first = self.memory[f"{name}.first"].lerp_(gradient, 1 - c.beta1)
             second = self.memory[f"{name}.second"].mul_(c.beta2).addcmul_(gradient, gradient, value=1 - c.beta2)
             denominator = (second.sqrt() / correction2**0.5).add_(c.eps)
-            parameter.addcdiv_(first, denominator, value=-c.lr / correction1)
+            parameter.addcdiv_(first, denominator, value=-self._rate() / correction1)
 
 
 OPTIMIZERS: dict[str, type[Sgd] | type[Adam]] = {"sgd": Sgd, "adam": Adam}
 
 
-def build(config: Optimizer, parameters: Parameters) -> Stepper:
-    """A fresh optimizer for these parameters."""
-    return OPTIMIZERS[config.name](config, parameters)
+def build(config: Optimizer, parameters: Parameters, warmup: int = 0) -> Stepper:
+    """A fresh optimizer for these parameters; its learning rate rises linearly over the first ``warmup`` steps, as under
+    torch.optim.lr_scheduler.LinearLR from 1/warmup to 1.
+    """
+    stepper = OPTIMIZERS[config.name](config, parameters)
+    stepper.warmup = warmup
+    return stepper
