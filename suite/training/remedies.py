@@ -2,17 +2,17 @@
 
 A timed remedy is applied after a given number of updates (``timed``); continual backprop acts after every one (``EachStep``). New weights
 come from each replicate's own stream ``remedy/<step>``, so they depend neither on the company nor on earlier applications. Where a
-weight is drawn anew or set to zero, the optimizer's memory of it is cleared; its step count, which Adam's bias correction
-uses, is not.
+weight is drawn anew or set to zero, it is new to the optimizer as well: its memory is cleared and Adam counts its steps afresh.
 
 - ``reinit_dead``: the incoming weights and bias of every unit that is dead on the training set are drawn anew.
 - ``bias_bump``: ``bump`` is added to the bias of every dead unit.
 - ``leaky_swap``: ReLU becomes leaky ReLU with ``slope`` from here on.
 - ``redo`` (Sokar et al. 2023, *The Dormant Neuron Phenomenon in Deep Reinforcement Learning*): of every τ-dormant unit the
   incoming weights are drawn anew, the bias and the outgoing weights set to zero. Where two neighbouring layers are
-  recycled at once, zero wins, as in the authors' code. Dormancy is measured on the whole training set, theirs on a batch.
+  recycled at once, zero wins, as in the authors' code. Dormancy is measured on the whole training set, theirs on a batch; their
+  code keeps Adam's step count.
 - ``shrink_perturb`` (Ash and Adams 2020, *On Warm-Starting Neural Network Training*): every weight and bias becomes
-  shrink · θ + perturb · θ', θ' a freshly initialised network, and the optimizer's memory of all of them is cleared.
+  shrink · θ + perturb · θ', θ' a freshly initialised network, and the optimizer begins anew, as it does with each of their rounds.
 - ``continual_backprop`` (Dohare et al. 2024, *Loss of plasticity in deep continual learning*): see ``EachStep``.
 """
 
@@ -55,7 +55,7 @@ class Remedies:
             fresh = self.fresh(state, task.net, step)
             for key in _linear(task.net):
                 state.parameters[key].mul_(r.shrink).add_(fresh[key], alpha=r.perturb)
-            _forget(state, {key: torch.ones_like(state.parameters[key], dtype=torch.bool) for key in _linear(task.net)})
+            state.stepper.clear()
             return task
         units = evaluate(task, state.parameters, state.buffers).units
         if name == "redo":
@@ -82,17 +82,10 @@ def _linear(net: Mlp) -> tuple[str, ...]:
 
 
 def _replace(state: State, name: str, mask: Tensor, value: Tensor) -> None:
-    """``value`` where ``mask`` holds (broadcast to the parameter's shape), and the optimizer's memory there cleared."""
+    """``value`` where ``mask`` holds (broadcast to the parameter's shape), and new to the optimizer there."""
     parameter = state.parameters[name]
     parameter.copy_(torch.where(mask, value, parameter))
-    _forget(state, {name: mask.expand_as(parameter)})
-
-
-def _forget(state: State, masks: dict[str, Tensor]) -> None:
-    for key, memory in state.stepper.state().items():
-        name = key.rpartition(".")[0]
-        if name in masks:
-            memory.masked_fill_(masks[name], 0.0)
+    state.stepper.renew({name: mask.expand_as(parameter)})
 
 
 def redraw(state: State, net: Mlp, units: list[Tensor], fresh: Parameters) -> None:
@@ -128,8 +121,11 @@ class EachStep:
         self.config = remedies.numeric.remedy
         shapes = [(len(remedies.replicates), width) for width in net.hidden]
         self.utility = [torch.zeros(shape, device=like.device, dtype=like.dtype) for shape in shapes]
-        self.age = [torch.zeros(shape, device=like.device, dtype=like.dtype) for shape in shapes]
+        self.age = [torch.zeros(shape, device=like.device, dtype=torch.int64) for shape in shapes]
         self.owed = [0.0 for _ in shapes]
+        # a table, because powers taken element by element may round differently from place to place
+        steps = remedies.numeric.train.steps
+        self.correction = torch.tensor([1 - self.config.decay**n for n in range(steps + 1)], dtype=like.dtype, device=like.device)
         self.replaced: list[list[int]] = [[] for _ in shapes]
 
     @torch.no_grad()
@@ -142,12 +138,12 @@ class EachStep:
             self.age[index].add_(1)
             contribution = post.detach().abs().mean(dim=1) * state.parameters[f"{layer}.weight"].abs().mean(dim=2)
             self.utility[index].mul_(c.decay).add_(contribution, alpha=1 - c.decay)
-            marked.append(self._chosen(index, step) if self._due(index, step) else torch.zeros_like(self.age[index], dtype=torch.bool))
+            marked.append(self._chosen(index) if self._due(index, step) else torch.zeros_like(self.age[index], dtype=torch.bool))
         if any(steps and steps[-1] == step for steps in self.replaced):
             recycle(state, self.net, marked, self.remedies.fresh(state, self.net, step))
             for index, mask in enumerate(marked):
                 self.utility[index].masked_fill_(mask, 0.0)
-                self.age[index].masked_fill_(mask, 0.0)
+                self.age[index].masked_fill_(mask, 0)
 
     def _due(self, index: int, step: int) -> bool:
         c = self.config
@@ -160,10 +156,10 @@ class EachStep:
         self.replaced[index] = [*recent, step]
         return True
 
-    def _chosen(self, index: int, step: int) -> Tensor:
+    def _chosen(self, index: int) -> Tensor:
         """[replicate, unit] True for the one mature unit of least utility."""
         age = self.age[index]
-        corrected = self.utility[index] / (1 - self.config.decay**age)
+        corrected = self.utility[index] / self.correction[age]
         corrected = corrected.masked_fill(age <= self.config.maturity, torch.inf)
         least = corrected <= corrected.amin(dim=1, keepdim=True)
         place = torch.arange(age.shape[1], device=age.device).expand_as(age)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from suite.config.numeric import Numeric
-from suite.config.schema import Data, Model, Optimizer, Probes, Remedy, Start, Train
+from suite.config.schema import Data, Engine, Model, Optimizer, Probes, Remedy, Start, Train
 from suite.data import load
 from suite.nets.initial import initial_parameters
 from suite.streams import BatchOrder, generator
@@ -18,6 +18,7 @@ from suite.training.eager import EagerSteps, State
 from suite.training.engine import network_of, stretches, train
 from suite.training.evaluate import Task, evaluate
 from suite.training.losses import LOSSES
+from suite.training.paths import needs_eager, path_of
 from suite.training.remedies import EachStep, Remedies
 from suite.training.shifts import shift_of
 from suite.vocabulary import Block, Condition
@@ -30,6 +31,7 @@ BASE = Numeric(
     Optimizer(name="adam", lr=0.02),
     Train(steps=40, batch_size=16),
     Probes("default", 10),
+    Engine("eager"),
 )
 SEED, REPLICATES = 5, range(3, 7)
 PIXELS = Data(subset=300, shift="permuted_pixels")
@@ -139,7 +141,7 @@ def test_shrink_and_perturb_is_a_mixture_with_a_fresh_network():
         fresh = fresh_one(net, numeric, replicate, 30)
         for key in before:
             torch.testing.assert_close(state.parameters[key][row], 0.4 * before[key][row] + 0.1 * fresh[key], rtol=1e-6, atol=1e-7)
-    assert all(not value.any() for key, value in state.stepper.state().items() if key != "taken")
+    assert not any(value.any() for value in state.stepper.state().values())
 
 
 def test_fresh_weights_have_the_law_of_the_first_ones_and_other_values():
@@ -173,6 +175,7 @@ def test_continual_backprop_follows_a_loop_over_single_units():
     config = Remedy("continual_backprop", rate=0.02, maturity=5, decay=0.8)
     numeric = replace(BASE, remedy=config)
     _, net, task, state = begun(numeric)
+    numeric = replace(numeric, train=Train(60, 16))
     remedy = EachStep(Remedies(numeric, SEED, REPLICATES), net, state.parameters["output.weight"])
     order = BatchOrder(SEED, REPLICATES, 300, 16, purpose="check")
     ours = {
@@ -221,6 +224,32 @@ def test_continual_backprop_follows_a_loop_over_single_units():
                 assert torch.equal(state.stepper.state()[key][row], value), (step, key, row)
     # 0.02 of 16 and of 8 mature units per step: one every 3 and every 6 steps
     assert replaced >= len(REPLICATES) * 20
+
+
+def test_renewed_elements_are_new_to_the_optimizer():
+    """Against torch.optim with one optimizer per element, made anew when the element is renewed."""
+    rng = np.random.default_rng(0)
+    for name, make in (
+        ("adam", lambda p: torch.optim.Adam([p], lr=0.02)),
+        ("sgd", lambda p: torch.optim.SGD([p], lr=0.02, momentum=0.9)),
+    ):
+        config = Optimizer(name=name, lr=0.02, momentum=0.9 if name == "sgd" else 0.0)
+        ours = {"w": torch.from_numpy(rng.standard_normal((2, 3)))}
+        stepper = optimizers.build(config, ours)
+        alone = [ours["w"].flatten()[k : k + 1].clone().requires_grad_() for k in range(6)]
+        theirs = [make(parameter) for parameter in alone]
+        for step in range(25):
+            if step in (4, 15):
+                mask = torch.from_numpy(rng.random((2, 3)) < 0.5)
+                stepper.renew({"w": mask})
+                for k in np.flatnonzero(mask.flatten().numpy()):
+                    theirs[k] = make(alone[k])
+            gradient = torch.from_numpy(rng.standard_normal((2, 3)))
+            stepper.step(ours, {"w": gradient})
+            for k, (parameter, optimizer) in enumerate(zip(alone, theirs, strict=True)):
+                parameter.grad = gradient.flatten()[k : k + 1].clone()
+                optimizer.step()
+        np.testing.assert_allclose(ours["w"].flatten().numpy(), torch.cat(alone).detach().numpy(), rtol=1e-12)
 
 
 def test_when_remedies_are_due():
@@ -301,6 +330,15 @@ VARIANTS = {
     "scaled": replace(BASE, data=Data(subset=300, offset=0.8, target_scale=0.1), train=Train(40, 16, "squared_error")),
     "measured": replace(BASE, probes=Probes("full", 10, ["detectors", "pruning"])),
 }
+
+
+@pytest.mark.parametrize("name", [name for name in VARIANTS if name != "measured"])
+def test_what_the_compiled_step_does_not_know_goes_the_general_way(name):
+    numeric = replace(VARIANTS[name], engine=Engine("auto"))
+    net = network_of(numeric, load(numeric.data, "data"))
+    assert needs_eager(numeric)
+    assert path_of(numeric, net, "cpu") == "eager"
+    assert not needs_eager(replace(BASE, data=Data(offset=0.8), train=Train(40, 16, tasks=4)))
 
 
 @pytest.mark.parametrize("name", VARIANTS)
