@@ -94,6 +94,8 @@ def _schedule(s: Settings, need: Need) -> None:
 
 def _remedy(s: Settings, need: Need) -> None:
     r = s.remedy
+    outgoing = r.name in ("redo", "continual_backprop") or "pruning" in s.probes.extra
+    need(not (s.model.skip and outgoing), "model.skip carries other units' signals along a unit's outgoing weights; they cannot be cut")
     timed = (r.at is not None) + (r.every is not None)
     if r.name in ("none", "continual_backprop"):
         need(timed == 0, f"remedy={r.name} has no moment of its own; leave out remedy.at and remedy.every")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from suite.probes.units import dead_units
 from suite.probes.views import Evaluation, Layout, Quiet
 
 BATCHES = (8, 32, 128, 512)
@@ -60,8 +59,8 @@ class Detectors(Quiet):
 
     def evaluate(self, view: Evaluation) -> dict[str, Tensor]:
         """One pass over the training set for the activity of every unit; dormancy is at hand already."""
-        dead = dead_units(view.units)
         active, silent = self._activity(view)
+        dead = active == 0
         values: dict[str, Tensor] = {}
         for n in self.batches:
             positive = self._rates(values, f"batch_{n}", silent[n], dead)

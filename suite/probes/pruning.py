@@ -23,8 +23,9 @@ class Pruning(Quiet):
         return ("pruned_output_change", "pruned_output_change_test", "live_pruned_output_change", "pruned_units")
 
     def evaluate(self, view: Evaluation) -> dict[str, Tensor]:
-        """Three passes over both sets."""
-        dead = [layer.max_pre <= 0 for layer in view.units]
+        """Four passes. Who is dead is read from the same computation as the outputs: another path's rounding could differ."""
+        found = [[layer.amax(dim=1) <= 0 for layer in pre] for pre in view.pre_activations()]
+        dead = [torch.cat(layer) for layer in zip(*found, strict=True)]
         busiest = [layer.mean_abs_post >= layer.mean_abs_post.amax(dim=1, keepdim=True) for layer in view.units]
         whole = view.outputs(view.parameters)
         without_dead = view.outputs(self._pruned(view, dead))
