@@ -16,6 +16,8 @@ OPTIMIZER_STATES = ("kept", "cleared")
 OPTIMIZERS = ("sgd", "adam")
 DECAYS = ("l2", "decoupled")
 DECAY_ON = ("weights", "biases", "both")
+SHIFTS = ("none", "permuted_pixels", "permuted_labels")
+REMEDIES = ("none", "reinit_dead", "bias_bump", "leaky_swap", "redo", "shrink_perturb", "continual_backprop")
 LOSSES = ("cross_entropy", "squared_error")
 DATASETS = ("digits", "fashion_mnist", "mnist", "cifar10", "gaussian", "blobs", "teacher", "abs")
 PRECISIONS = ("float32", "float64")
@@ -33,6 +35,9 @@ PROBES = (
     "rollout",
     "zeros",
     "collapse",
+    "detectors",
+    "pruning",
+    "plasticity",
 )
 PATHS = ("auto", "eager", "native")
 EXECUTORS = ("serial", "local")

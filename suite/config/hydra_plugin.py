@@ -88,6 +88,7 @@ def register() -> None:
         ("model", schema.Model),
         ("start", schema.Start),
         ("optimizer", schema.Optimizer),
+        ("remedy", schema.Remedy),
         ("probes", schema.Probes),
         ("executor", schema.Executor),
         ("tracking", schema.Tracking),

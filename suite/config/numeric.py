@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from suite.config.schema import Data, Engine, Model, Optimizer, Probes, Start, Train
+from suite.config.schema import Data, Engine, Model, Optimizer, Probes, Remedy, Start, Train
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Numeric:
     train: Train
     probes: Probes
     engine: Engine = field(default_factory=Engine)
+    remedy: Remedy = field(default_factory=Remedy)
 
     @staticmethod
     def of(config: Mapping[str, Any]) -> Numeric:
@@ -34,4 +35,6 @@ class Numeric:
             Train(**config["train"]),
             Probes(**config["probes"]),
             Engine(**config["engine"]),
+            # plans written before there were remedies have none
+            Remedy(**config.get("remedy", {})),
         )

@@ -8,10 +8,18 @@ from typing import Any
 
 @dataclass
 class Data:
-    """A dataset. ``subset`` keeps the first so many training examples (null: all of them)."""
+    """A dataset. ``subset`` keeps the first so many training examples (null: all of them).
+
+    How it is presented: ``offset`` is added to every normalised input. ``target_scale`` multiplies the targets' deviation
+    from their mean over the training set, output by output (labels count as one-hot targets; squared error only).
+    ``shift`` is what changes from task to task (train.tasks): none, permuted_pixels or permuted_labels.
+    """
 
     name: str = "digits"
     subset: int | None = None
+    offset: float = 0.0
+    target_scale: float = 1.0
+    shift: str = "none"
     # synthetic families only
     examples: int = 1024
     features: int = 16
@@ -82,11 +90,45 @@ class Optimizer:
 
 @dataclass
 class Train:
-    """How long, on what batches and by which loss. ``batch_size: null`` is the full training set."""
+    """How long, on what batches and by which loss. ``batch_size: null`` is the full training set.
+
+    ``warmup`` is the number of first steps over which the learning rate rises linearly: step t of them is taken with
+    lr · t/warmup (0: none). ``clip`` is the largest L2 norm of one replicate's whole mini-batch gradient, which is scaled
+    down to it where it is larger (null: no limit). ``tasks`` cuts the steps into that many equal tasks; what differs between
+    them is data.shift.
+    """
 
     steps: int = 300
     batch_size: int | None = 64
     loss: str = "cross_entropy"
+    warmup: int = 0
+    clip: float | None = None
+    tasks: int = 1
+
+
+@dataclass
+class Remedy:
+    """Something done to units or weights while training runs; what each one does is told in suite/training/remedies.py.
+
+    ``at`` is the number of updates after which it is applied once, ``every`` the number of updates between applications
+    (one of the two; continual_backprop acts at every step and takes neither). An evaluation due at the same moment comes first.
+    ``bump`` (bias_bump) is added to the bias; ``slope`` (leaky_swap) is the new negative slope; ``tau`` (redo) the
+    dormancy threshold; ``shrink`` and ``perturb`` (shrink_perturb) multiply the weights and the noise; ``rate``, ``maturity``
+    and ``decay`` (continual_backprop) are the share of mature units replaced per step, the steps to maturity, and the decay of the
+    running utility.
+    """
+
+    name: str = "none"
+    at: int | None = None
+    every: int | None = None
+    bump: float = 1.0
+    slope: float = 0.01
+    tau: float = 0.025
+    shrink: float = 0.5
+    perturb: float = 0.1
+    rate: float = 1e-4
+    maturity: int = 100
+    decay: float = 0.99
 
 
 @dataclass
@@ -141,6 +183,7 @@ class Settings:
     start: Start = field(default_factory=Start)
     optimizer: Optimizer = field(default_factory=Optimizer)
     train: Train = field(default_factory=Train)
+    remedy: Remedy = field(default_factory=Remedy)
     probes: Probes = field(default_factory=Probes)
     engine: Engine = field(default_factory=Engine)
     executor: Executor = field(default_factory=Executor)
@@ -153,4 +196,6 @@ class Settings:
 
 
 #: Keys whose value can change a number: a condition's config, and part of the cache key.
-NUMERIC_KEYS = ("precision", "data", "model", "start", "optimizer", "train", "probes", "engine")
+NUMERIC_KEYS = ("precision", "data", "model", "start", "optimizer", "train", "remedy", "probes", "engine")
+#: Keys of ``data`` that say how a dataset is presented to the network, not which one it is.
+PRESENTATION_KEYS = ("offset", "target_scale", "shift")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from suite.config import choices
 from suite.config.schema import Settings
@@ -50,9 +51,71 @@ def validate(settings: Settings, where: str = "") -> None:
     need(settings.start.after >= 0, f"start.after={settings.start.after} must not be negative")
     for key in ("examples", "features", "classes"):
         need(getattr(s.data, key) >= 1, f"data.{key}={getattr(s.data, key)} must be at least 1")
+    need(math.isfinite(s.data.offset), f"data.offset={s.data.offset} must be finite")
+    need(
+        s.data.target_scale > 0 and math.isfinite(s.data.target_scale),
+        f"data.target_scale={s.data.target_scale} must be above zero",
+    )
+    need(
+        s.data.target_scale == 1 or t.loss == "squared_error",
+        f"data.target_scale={s.data.target_scale} needs train.loss=squared_error, not {t.loss}",
+    )
+    _schedule(s, need)
+    _remedy(s, need)
     need(s.data.noise >= 0, f"data.noise={s.data.noise} must not be negative")
     need(s.executor.block_size is None or s.executor.block_size >= 1, f"executor.block_size={s.executor.block_size} must be at least 1")
     need(s.executor.workers is None or s.executor.workers >= 1, f"executor.workers={s.executor.workers} must be at least 1")
+
+
+Need = Callable[[bool, str], None]
+
+
+def _schedule(s: Settings, need: Need) -> None:
+    t = s.train
+    need(t.warmup >= 0, f"train.warmup={t.warmup} must not be negative")
+    need(t.clip is None or t.clip > 0, f"train.clip={t.clip} must be above zero, or null for no limit")
+    need(t.tasks >= 1, f"train.tasks={t.tasks} must be at least 1")
+    need(t.steps % max(t.tasks, 1) == 0, f"train.tasks={t.tasks} must divide train.steps={t.steps}")
+    need(
+        t.tasks == 1 or t.steps // max(t.tasks, 1) % max(s.probes.every, 1) == 0,
+        f"probes.every={s.probes.every} must divide the {t.steps // max(t.tasks, 1)} steps of a task, so that every task's end is measured",
+    )
+    need(
+        s.data.shift == "none" or s.data.target_scale == 1,
+        f"data.shift={s.data.shift} changes the mean target from task to task and excludes data.target_scale",
+    )
+    if "rollout" in s.probes.extra:
+        need(t.warmup == 0, "probes.extra=[rollout] predicts a constant learning rate and cannot go with train.warmup")
+        need(s.remedy.name == "none", f"probes.extra=[rollout] predicts the optimizer alone and cannot go with remedy={s.remedy.name}")
+        need(
+            s.data.shift != "permuted_pixels", "probes.extra=[rollout] predicts fixed inputs and cannot go with data.shift=permuted_pixels"
+        )
+
+
+def _remedy(s: Settings, need: Need) -> None:
+    r = s.remedy
+    outgoing = r.name in ("redo", "continual_backprop") or "pruning" in s.probes.extra
+    need(not (s.model.skip and outgoing), "model.skip carries other units' signals along a unit's outgoing weights; they cannot be cut")
+    timed = (r.at is not None) + (r.every is not None)
+    if r.name in ("none", "continual_backprop"):
+        need(timed == 0, f"remedy={r.name} has no moment of its own; leave out remedy.at and remedy.every")
+    else:
+        need(timed == 1, f"remedy={r.name} needs one of remedy.at and remedy.every")
+    need(r.name != "leaky_swap" or r.at is not None, "remedy=leaky_swap happens once; give remedy.at")
+    need(
+        r.name != "leaky_swap" or s.model.activation == "relu",
+        f"remedy=leaky_swap replaces ReLU and cannot go with model.activation={s.model.activation}",
+    )
+    need(r.at is None or 0 <= r.at < s.train.steps, f"remedy.at={r.at} must lie in [0, train.steps={s.train.steps})")
+    need(r.every is None or r.every >= 1, f"remedy.every={r.every} must be at least 1")
+    need(r.tau >= 0, f"remedy.tau={r.tau} must not be negative")
+    need(r.slope > 0, f"remedy.slope={r.slope} must be above zero")
+    need(0 <= r.shrink <= 1, f"remedy.shrink={r.shrink} must lie in [0, 1]")
+    need(r.perturb >= 0, f"remedy.perturb={r.perturb} must not be negative")
+    need(r.maturity >= 0, f"remedy.maturity={r.maturity} must not be negative")
+    need(0 <= r.decay < 1, f"remedy.decay={r.decay} must lie in [0, 1)")
+    widest = max([s.model.width or 1, *s.model.hidden])
+    need(0 < r.rate * widest <= 1, f"remedy.rate={r.rate} must lie above zero and replace at most one of {widest} units per step")
 
 
 def _names(s: Settings, prefix: str) -> None:
@@ -71,6 +134,8 @@ def _names(s: Settings, prefix: str) -> None:
         ("optimizer.decay", s.optimizer.decay, choices.DECAYS),
         ("optimizer.decay_on", s.optimizer.decay_on, choices.DECAY_ON),
         ("train.loss", s.train.loss, choices.LOSSES),
+        ("data.shift", s.data.shift, choices.SHIFTS),
+        ("remedy.name", s.remedy.name, choices.REMEDIES),
         ("probes.tier", s.probes.tier, choices.TIERS),
         ("engine.path", s.engine.path, choices.PATHS),
         ("executor.name", s.executor.name, choices.EXECUTORS),

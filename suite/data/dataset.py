@@ -52,12 +52,14 @@ class Dataset:
         sums = {key: checksum(getattr(self, key)) for key in ("train_x", "train_y", "test_x", "test_y")}
         object.__setattr__(self, "checksums", sums)
 
-    def tensors(self, device: torch.device, dtype: torch.dtype) -> Tensors:
-        """Normalise in float64, then cast, so that every precision starts from the same numbers."""
+    def tensors(self, device: torch.device, dtype: torch.dtype, offset: float = 0.0) -> Tensors:
+        """Normalise in float64, add ``offset`` (in units of the normalised input), then cast, so that every precision starts
+        from the same numbers.
+        """
 
         def inputs(raw: NDArray[np.generic]) -> Tensor:
             wide = raw.astype(np.float64) / self.scale
-            return torch.from_numpy((wide - self.mean) / self.std).to(device=device, dtype=dtype)
+            return torch.from_numpy((wide - self.mean) / self.std + offset).to(device=device, dtype=dtype)
 
         def targets(raw: NDArray[np.generic]) -> Tensor:
             tensor = torch.from_numpy(np.ascontiguousarray(raw))

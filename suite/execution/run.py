@@ -15,7 +15,7 @@ from functools import lru_cache
 import torch
 
 from suite.config.numeric import Numeric
-from suite.config.schema import Data, Executor
+from suite.config.schema import PRESENTATION_KEYS, Data, Executor
 from suite.data import Dataset, load
 from suite.training.engine import train_block
 from suite.vocabulary import Block, Trace
@@ -41,7 +41,9 @@ def _dataset(name: str, fields: tuple[tuple[str, object], ...], data_dir: str) -
 
 def _train(block: Block, data_dir: str, report: Callable[[int, float | None], None] | None) -> Trace:
     data = Numeric.of(block.condition.config).data
-    return train_block(block, _dataset(data.name, tuple(sorted(vars(data).items())), data_dir), report)
+    # conditions that differ only in how the data are presented share one copy
+    fields = tuple(sorted((key, value) for key, value in vars(data).items() if key not in PRESENTATION_KEYS))
+    return train_block(block, _dataset(data.name, fields, data_dir), report)
 
 
 def _train_quietly(block: Block, data_dir: str) -> Trace:

@@ -18,11 +18,11 @@ from suite.nets.mlp import Buffers, Mlp, Parameters
 from suite.streams import generator, stack_normal, stack_uniform
 
 
-def _weight(scheme: str, seed: int, replicates: range, name: str, shape: tuple[int, int]) -> NDArray[np.float64]:
+def _weight(scheme: str, seed: int, replicates: range, purpose: str, shape: tuple[int, int]) -> NDArray[np.float64]:
     fan_in, fan_out = shape
     if scheme == "he":  # He et al. 2015: variance 2 / fan-in
-        return stack_normal(seed, replicates, f"init/{name}/normal", shape) * math.sqrt(2.0 / fan_in)
-    draws = stack_uniform(seed, replicates, f"init/{name}", shape)
+        return stack_normal(seed, replicates, f"{purpose}/normal", shape) * math.sqrt(2.0 / fan_in)
+    draws = stack_uniform(seed, replicates, purpose, shape)
     if scheme == "glorot":  # Glorot & Bengio 2010: variance 2 / (fan-in + fan-out)
         return draws * math.sqrt(6.0 / (fan_in + fan_out))
     return draws / math.sqrt(fan_in)  # torch.nn.Linear
@@ -32,37 +32,38 @@ def _weight(scheme: str, seed: int, replicates: range, name: str, shape: tuple[i
 RAI_SCALE = 0.6007
 
 
-def _asymmetric(seed: int, replicates: range, name: str, shape: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _asymmetric(seed: int, replicates: range, purpose: str, shape: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weights and biases of the randomised asymmetric initialisation (Lu et al. 2020, algorithm 1): normal with standard
     deviation RAI_SCALE/√fan-in, then one of each unit's fan-in + 1 numbers, its bias among them, is replaced by a draw from
     Beta(2, 1), whose mean is 2/3 and which is never negative.
     """
     fan_in, fan_out = shape
-    drawn = stack_normal(seed, replicates, f"init/{name}/asymmetric/normal", (fan_in + 1, fan_out)) * (RAI_SCALE / math.sqrt(fan_in))
+    drawn = stack_normal(seed, replicates, f"{purpose}/asymmetric/normal", (fan_in + 1, fan_out)) * (RAI_SCALE / math.sqrt(fan_in))
     for values, replicate in zip(drawn, replicates, strict=True):
-        stream = generator(seed, replicate, f"init/{name}/asymmetric/beta")
+        stream = generator(seed, replicate, f"{purpose}/asymmetric/beta")
         values[stream.integers(0, fan_in + 1, fan_out), np.arange(fan_out)] = stream.beta(2.0, 1.0, fan_out)
     return np.ascontiguousarray(drawn[:, :-1]), np.ascontiguousarray(drawn[:, -1])
 
 
 def initial_parameters(
-    net: Mlp, model: Model, seed: int, replicates: range, device: torch.device, dtype: torch.dtype
+    net: Mlp, model: Model, seed: int, replicates: range, device: torch.device, dtype: torch.dtype, purpose: str = "init"
 ) -> tuple[Parameters, Buffers]:
     """Stacked parameters and running statistics of the given replicates.
 
     Schemes: ``pytorch`` (torch.nn.Linear: weights and biases uniform within 1/√fan-in), ``he`` (normal) and
     ``glorot`` (uniform), both with zero biases, and ``rai`` (randomised asymmetric, Lu et al. 2020; its draws are its own, so
     only replicates within it are paired). Drawn in float64 on the CPU, then cast.
+    ``purpose`` names the stream: another one gives another network of the same law.
     """
     count = len(replicates)
     parameters: dict[str, NDArray[np.float64]] = {}
     for name, fan_in, fan_out in net.linears:
         if model.init == "rai":
-            parameters[f"{name}.weight"], parameters[f"{name}.bias"] = _asymmetric(seed, replicates, name, (fan_in, fan_out))
+            parameters[f"{name}.weight"], parameters[f"{name}.bias"] = _asymmetric(seed, replicates, f"{purpose}/{name}", (fan_in, fan_out))
             continue
-        parameters[f"{name}.weight"] = _weight(model.init, seed, replicates, f"{name}.weight", (fan_in, fan_out))
+        parameters[f"{name}.weight"] = _weight(model.init, seed, replicates, f"{purpose}/{name}.weight", (fan_in, fan_out))
         if model.init == "pytorch":
-            bias = stack_uniform(seed, replicates, f"init/{name}.bias", (fan_out,)) / math.sqrt(fan_in)
+            bias = stack_uniform(seed, replicates, f"{purpose}/{name}.bias", (fan_out,)) / math.sqrt(fan_in)
         else:
             bias = np.zeros((count, fan_out))
         parameters[f"{name}.bias"] = bias

@@ -8,9 +8,12 @@ from collections.abc import Callable
 from suite.config.schema import Probes
 from suite.probes.batches import BatchDead, BatchNormBound
 from suite.probes.collapse import Collapse
+from suite.probes.detectors import Detectors
 from suite.probes.fit import Fit
 from suite.probes.gradients import FullGradients, Gradients
 from suite.probes.movement import Movement
+from suite.probes.plasticity import Plasticity
+from suite.probes.pruning import Pruning
 from suite.probes.rollout import Rollout
 from suite.probes.units import Dead, Dormant
 from suite.probes.views import Layout, Probe
@@ -29,6 +32,9 @@ PROBES: dict[str, Callable[[Layout], Probe]] = {
     "rollout": Rollout,
     "zeros": Zeros,
     "collapse": Collapse,
+    "detectors": Detectors,
+    "pruning": Pruning,
+    "plasticity": Plasticity,
 }
 
 #: What each tier takes: economy reads the evaluation pass only, default adds what steps have at hand,

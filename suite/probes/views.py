@@ -5,9 +5,9 @@ A metric's name is ``family`` or ``family.part``; every value a probe returns is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NoReturn, Protocol
 
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -18,7 +18,8 @@ from suite.config.schema import Optimizer, Start
 @dataclass(frozen=True)
 class Layout:
     """The static facts of the block: hidden layers and their widths, parameter groups and their members,
-    the task (classification or regression) and the configuration a prediction needs.
+    the task (classification or regression), the configuration a prediction needs, and the numbers of training ``examples``, of
+    ``steps`` and of the equal ``tasks`` that divide them.
     """
 
     layers: tuple[str, ...]
@@ -32,6 +33,9 @@ class Layout:
     batch_size: int
     dormant_tau: float
     constant_loss: float
+    examples: int = 0
+    steps: int = 0
+    tasks: int = 1
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,10 @@ class UnitStatistics:
     mean_abs_post: Float[Tensor, "replicate unit"]
 
 
+def _absent(*unused: object) -> NoReturn:
+    raise NotImplementedError("this view holds no network to run")
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """The network at rest after ``step`` updates.
@@ -51,7 +59,9 @@ class Evaluation:
     ``units`` are whole-training-set statistics with BatchNorm using that set's own statistics (the way
     training sees a unit); ``units_eval`` uses the running statistics (the way inference does). Losses and accuracies are in
     inference mode. ``gradients`` computes the full-batch gradient when called; ``inputs`` is the training set;
-    ``output_range`` the largest difference between any output unit's values over it, in inference mode.
+    ``output_range`` the largest difference between any output unit's values over it, in inference mode;
+    ``pre_activations`` yields those of every hidden layer over it [replicate, example, unit], for a few replicates at a time;
+    ``outputs`` runs the network with other parameters over the training and the test set [replicate, example, output].
     """
 
     step: int
@@ -67,6 +77,8 @@ class Evaluation:
     inputs: Float[Tensor, "example feature"]
     diverged: Bool[Tensor, " replicate"]
     output_range: Float[Tensor, " replicate"] | None = None
+    pre_activations: Callable[[], Iterator[tuple[Tensor, ...]]] = _absent
+    outputs: Callable[[Mapping[str, Tensor]], tuple[Tensor, Tensor]] = _absent
 
 
 @dataclass(frozen=True)

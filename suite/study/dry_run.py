@@ -28,7 +28,7 @@ def block_seconds(block: Block, dataset: Dataset) -> float:
     steps = min(SAMPLE_STEPS, numeric.train.steps)
     sample = {
         **config,
-        "train": {**config["train"], "steps": steps},
+        "train": {**config["train"], "steps": steps, "tasks": 1},
         "probes": {**config["probes"], "every": max(steps, 1)},
         # the steps before a kill cost what other steps cost; they are added below, not run
         "start": {**config["start"], "after": 0},

@@ -10,6 +10,7 @@ import torch
 
 from suite.config.compose import StudyRequest
 from suite.config.numeric import Numeric
+from suite.config.schema import PRESENTATION_KEYS, Data
 from suite.data import Dataset, load
 from suite.probes import registry
 from suite.selection import select
@@ -44,8 +45,9 @@ def datasets_of(conditions: tuple[Condition, ...], data_dir: str) -> dict[str, D
 
 def data_key(numeric: Numeric) -> str:
     """The dataset's name, with its subset or family parameters where they are not the defaults."""
-    default = {"subset": None, "examples": 1024, "features": 16, "classes": 4, "noise": 0.1}
-    changed = [f"{key}={value}" for key, value in vars(numeric.data).items() if key != "name" and value != default[key]]
+    default = vars(Data())
+    unsaid = ("name", *PRESENTATION_KEYS)
+    changed = [f"{key}={value}" for key, value in vars(numeric.data).items() if key not in unsaid and value != default[key]]
     return numeric.data.name + (f"[{','.join(changed)}]" if changed else "")
 
 
@@ -118,6 +120,8 @@ def _check_fit(condition: Condition, dataset: Dataset) -> None:
     batch = numeric.train.batch_size
     if batch is not None and batch > examples:
         raise RequestError(f"{where}: train.batch_size={batch} exceeds the {examples} training examples of data={dataset.name}")
+    if dataset.classes is None and numeric.data.shift == "permuted_labels":
+        raise RequestError(f"{where}: data.shift=permuted_labels needs classes and data={dataset.name} has none")
     hidden = len(numeric.model.hidden)
     if hidden == 0 and (numeric.start.name != "ordinary" or numeric.probes.extra):
         raise RequestError(f"{where}: model.hidden is empty, so there is no hidden layer to make dead or to predict")

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from suite.nets.mlp import Buffers, Forward, Parameters
 from suite.probes.views import Stretch, Watch
 from suite.streams import permutations
 from suite.training import optimizers
+from suite.training.clipping import clipped
 from suite.training.evaluate import Pass, Task, evaluate, full_gradients
 
 
@@ -39,6 +40,10 @@ class State:
         broken = ~torch.isfinite(losses)
         at = first + broken.to(torch.int64).argmax(dim=1)
         self.diverged_at = torch.where(broken.any(dim=1) & (self.diverged_at < 0), at, self.diverged_at)
+
+
+#: Called after every update with the state, the pass the update came from, and how many updates there have been.
+EveryStep = Callable[[State, Forward, int], None]
 
 
 def batch_of(data: Tensors, chosen: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,10 +70,14 @@ def advance(state: State, gradients: Mapping[str, Tensor], forward: Forward) -> 
 
 
 class EagerSteps:
-    """Runs stretches of steps; ``watched`` says what to gather on the way. Nothing in the loop waits for the device."""
+    """Runs stretches of steps; ``watched`` says what to gather on the way. Nothing in the loop waits for the device.
 
-    def __init__(self, task: Task, watched: Collection[Watch]) -> None:
-        self.task, self.watched = task, watched
+    ``clip`` limits the norm of the gradient that is applied; what probes see of gradients is before clipping.
+    ``every_step`` is called after each update.
+    """
+
+    def __init__(self, task: Task, watched: Collection[Watch], clip: float | None = None, every_step: EveryStep | None = None) -> None:
+        self.task, self.watched, self.clip, self.every_step = task, watched, clip, every_step
 
     permutations = staticmethod(permutations)
 
@@ -79,7 +88,10 @@ class EagerSteps:
         dead: list[Tensor] = []
         peak: dict[str, Tensor] = {}
         for step in range(indices.shape[1]):
-            loss, gradients, forward = backward(state, self.task, batch_of(self.task.data, chosen[:, step]))
+            inputs, targets = batch_of(self.task.data, chosen[:, step])
+            if self.task.shift is not None:
+                inputs, targets = self.task.shift.inputs(inputs), self.task.shift.targets(targets)
+            loss, gradients, forward = backward(state, self.task, (inputs, targets))
             losses.append(loss)
             if "batch_dead" in self.watched:
                 dead.append(torch.cat([pre.detach().amax(dim=1) <= 0 for pre in forward.pre], dim=1).to(torch.float64).mean(dim=1))
@@ -88,7 +100,9 @@ class EagerSteps:
                     size = gradient.flatten(1).abs().amax(dim=1)
                     peak[name] = torch.maximum(peak[name], size) if step else size
             affine = _affine(state.parameters) if step == indices.shape[1] - 1 else {}
-            advance(state, gradients, forward)
+            advance(state, gradients if self.clip is None else clipped(gradients, self.clip), forward)
+            if self.every_step is not None:
+                self.every_step(state, forward, first + step + 1)
         state.note_losses(torch.stack(losses, dim=1), first)
         return Stretch(
             peak,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -19,9 +19,10 @@ from suite.probes import registry
 from suite.probes.views import Evaluation, Layout, Probe, Watch
 from suite.streams import BatchOrder
 from suite.training import optimizers
+from suite.training.course import Course
 from suite.training.eager import State
-from suite.training.evaluate import Task
-from suite.training.losses import LOSSES, constant_loss
+from suite.training.evaluate import Task, outputs, pre_activations
+from suite.training.losses import LOSSES, Loss, constant_loss, with_target_scale
 from suite.training.paths import DTYPES, Steps, steps_of
 from suite.vocabulary import Block, Trace
 
@@ -49,8 +50,20 @@ def layout_of(numeric: Numeric, dataset: Dataset) -> Layout:
         start=numeric.start,
         batch_size=examples if batch is None else min(batch, examples),
         dormant_tau=numeric.probes.dormant_tau,
-        constant_loss=constant_loss(numeric.train.loss, targets, dataset.classes),
+        # a variance, so scaled targets scale it by the square
+        constant_loss=constant_loss(numeric.train.loss, targets, dataset.classes) * numeric.data.target_scale**2,
+        examples=examples,
+        steps=numeric.train.steps,
+        tasks=numeric.train.tasks,
     )
+
+
+def loss_of(numeric: Numeric, dataset: Dataset) -> Loss:
+    """The condition's loss, on targets of its scale."""
+    loss = LOSSES[numeric.train.loss]
+    if numeric.data.target_scale == 1:
+        return loss
+    return with_target_scale(loss, torch.as_tensor(dataset.train_y), dataset.classes, numeric.data.target_scale)
 
 
 def network_of(numeric: Numeric, dataset: Dataset) -> Mlp:
@@ -91,9 +104,9 @@ def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace
     device = torch.device(block.device)
     dtype = DTYPES[numeric.precision]
     replicates = range(block.first, block.first + block.count)
-    data = dataset.tensors(device, dtype)
+    data = dataset.tensors(device, dtype, numeric.data.offset)
     net = network_of(numeric, dataset)
-    task = Task(net, data, LOSSES[numeric.train.loss], dataset.classes is not None)
+    task = Task(net, data, loss_of(numeric, dataset), dataset.classes is not None)
     layout = layout_of(numeric, dataset)
     probes = registry.build(numeric.probes, layout)
     watched = frozenset[Watch]().union(*(probe.watches() for probe in probes))
@@ -101,15 +114,20 @@ def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace
 
     parameters, buffers = initial_parameters(net, numeric.model, block.seed, replicates, device, dtype)
     never = torch.full((block.count,), -1, dtype=torch.int64, device=device)
-    state = State(parameters, buffers, optimizers.build(numeric.optimizer, parameters), never)
+    state = State(parameters, buffers, optimizers.build(numeric.optimizer, parameters, numeric.train.warmup), never)
     begin(state, steps_run, task, numeric, block.seed, replicates)
+    course = Course(numeric, block.seed, replicates)
+    every_step = course.every_step(task, state)
 
     order = BatchOrder(block.seed, replicates, len(data.train_x), numeric.train.batch_size, permute=steps_run.permutations)
     observed = _Observed(probes, block.count)
     longest = 1 if "every_step" in watched else max(1, STRETCH_INDICES // (block.count * layout.batch_size))
     clock = _Clock()
     observed.evaluate(0, state, steps_run, task, clock)
-    for first, steps, evaluated in stretches(numeric.train.steps, numeric.probes.every, longest):
+    with clock("train_seconds"):
+        task = course.turn(0, state, task)
+        steps_run = steps_of(numeric, task, watched, every_step)
+    for first, steps, evaluated in stretches(numeric.train.steps, numeric.probes.every, longest, course.cuts):
         with clock("train_seconds"):
             stretch = steps_run.run(state, order.stretch(first, steps), first)
         with clock("probe_seconds"):
@@ -119,15 +137,21 @@ def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace
             observed.evaluate(first + steps, state, steps_run, task, clock)
             if report is not None:
                 report((first + steps - observed.steps[-2]) * block.count, observed.mean_dead())
+        if first + steps in course.cuts:
+            with clock("train_seconds"):
+                task = course.turn(first + steps, state, task)
+                steps_run = steps_of(numeric, task, watched, every_step)
     return observed.trace(block, state, clock.timings(numeric.train.steps, block.count, layout.batch_size)), state
 
 
-def stretches(steps: int, every: int, longest: int) -> Iterator[tuple[int, int, bool]]:
-    """(first step, number of steps, whether an evaluation follows), cut at evaluations and at ``longest``."""
-    first = 0
+def stretches(steps: int, every: int, longest: int, cuts: Collection[int] = ()) -> Iterator[tuple[int, int, bool]]:
+    """(first step, number of steps, whether an evaluation follows), cut at evaluations, at ``longest`` and at ``cuts``."""
+    first, waiting = 0, sorted({cut for cut in cuts if 0 < cut < steps}, reverse=True)
     while first < steps:
         mark = min((first // every + 1) * every, steps)
-        taken = min(mark - first, longest)
+        while waiting and waiting[-1] <= first:
+            waiting.pop()
+        taken = min(mark - first, longest, waiting[-1] - first if waiting else steps)
         first += taken
         yield first - taken, taken, first == mark
 
@@ -211,6 +235,8 @@ class _Observed:
             task.data.train_x,
             diverged,
             seen.output_range,
+            lambda: pre_activations(task, state.parameters, state.buffers),
+            lambda parameters: outputs(task, parameters, state.buffers),
         )
         with clock("probe_seconds"):
             taken: dict[str, Tensor] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -13,16 +13,30 @@ from suite.nets.mlp import Buffers, Forward, Mlp, Parameters
 from suite.nets.starts import replicate_slices
 from suite.probes.views import UnitStatistics
 from suite.training.losses import Loss
+from suite.training.shifts import Shift
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is being trained on what: the network, the data on the device, the loss."""
+    """What is being trained on what: the network, the data on the device, the loss, and how each replicate's
+    current task presents the data (None: as they are).
+    """
 
     net: Mlp
     data: Tensors
     loss: Loss
     classification: bool
+    shift: Shift | None = None
+
+    def inputs(self, raw: Tensor, part: slice, size: int) -> Tensor:
+        """[replicate, example, feature]: the set as the ``size`` replicates of ``part`` see it."""
+        wide = raw.expand(size, -1, -1)
+        return wide if self.shift is None else self.shift.part(part).inputs(wide)
+
+    def targets(self, raw: Tensor, part: slice, size: int) -> Tensor:
+        """[replicate, example(, output)]: the targets as they see them."""
+        wide = raw.expand(size, *raw.shape)
+        return wide if self.shift is None else self.shift.part(part).targets(wide)
 
 
 @dataclass(frozen=True)
@@ -40,12 +54,7 @@ class Pass:
     output_range: Tensor
 
 
-def _targets(targets: Tensor, count: int) -> Tensor:
-    return targets.expand(count, *targets.shape)
-
-
-def _fit(task: Task, forward: Forward, targets: Tensor) -> tuple[Tensor, Tensor]:
-    wide = _targets(targets, forward.output.shape[0])
+def _fit(task: Task, forward: Forward, wide: Tensor) -> tuple[Tensor, Tensor]:
     loss = task.loss(forward.output, wide).mean(dim=1)
     if not task.classification:
         return loss, loss
@@ -80,13 +89,15 @@ def evaluate(task: Task, parameters: Parameters, buffers: Buffers) -> Pass:
         piece = {name: value[part] for name, value in parameters.items()}
         running = {name: value[part] for name, value in buffers.items()}
         size = next(iter(piece.values())).shape[0]
-        train = task.net.forward(piece, running, task.data.train_x.expand(size, -1, -1), training=False)
-        test = task.net.forward(piece, running, task.data.test_x.expand(size, -1, -1), training=False)
-        fits.append((*_fit(task, train, task.data.train_y), *_fit(task, test, task.data.test_y)))
+        inputs = task.inputs(task.data.train_x, part, size)
+        train = task.net.forward(piece, running, inputs, training=False)
+        test = task.net.forward(piece, running, task.inputs(task.data.test_x, part, size), training=False)
+        train_y, test_y = (task.targets(raw, part, size) for raw in (task.data.train_y, task.data.test_y))
+        fits.append((*_fit(task, train, train_y), *_fit(task, test, test_y)))
         units_eval.append(_statistics(train))
         ranges.append((train.output.amax(dim=1) - train.output.amin(dim=1)).amax(dim=1))
         if task.net.norm == "batch":
-            own = task.net.forward(piece, running, task.data.train_x.expand(size, -1, -1), training=True)
+            own = task.net.forward(piece, running, inputs, training=True)
             units.append(_statistics(own))
     train_loss, train_accuracy, test_loss, test_accuracy = (torch.cat(column) for column in zip(*fits, strict=True))
     seen = _joined(units_eval)
@@ -110,7 +121,38 @@ def full_gradients(task: Task, parameters: Mapping[str, Tensor], buffers: Buffer
         piece = {name: value[part].detach().requires_grad_() for name, value in parameters.items()}
         running = {name: value[part] for name, value in buffers.items()}
         size = next(iter(piece.values())).shape[0]
-        forward = task.net.forward(piece, running, task.data.train_x.expand(size, -1, -1), training=True)
-        loss = task.loss(forward.output, _targets(task.data.train_y, size)).mean(dim=1).sum()
+        forward = task.net.forward(piece, running, task.inputs(task.data.train_x, part, size), training=True)
+        loss = task.loss(forward.output, task.targets(task.data.train_y, part, size)).mean(dim=1).sum()
         pieces.append(torch.autograd.grad(loss, list(piece.values()), allow_unused=True, materialize_grads=True))
     return {name: torch.cat(column) for name, column in zip(parameters, zip(*pieces, strict=True), strict=True)}
+
+
+@torch.no_grad()
+def pre_activations(task: Task, parameters: Parameters, buffers: Buffers) -> Iterator[tuple[Tensor, ...]]:
+    """Every hidden layer's pre-activations [replicate, example, unit] over the training set as training sees it, for a few
+    replicates at a time: all of them at once may not fit into memory.
+    """
+    count = next(iter(parameters.values())).shape[0]
+    widest = max((task.net.inputs, task.net.outputs, *task.net.hidden))
+    for part in replicate_slices(count, task.data.train_x.shape[0] * widest):
+        piece = {name: value[part] for name, value in parameters.items()}
+        running = {name: value[part] for name, value in buffers.items()}
+        size = next(iter(piece.values())).shape[0]
+        yield task.net.forward(piece, running, task.inputs(task.data.train_x, part, size), training=task.net.norm == "batch").pre
+
+
+@torch.no_grad()
+def outputs(task: Task, parameters: Mapping[str, Tensor], buffers: Buffers) -> tuple[Tensor, Tensor]:
+    """The network's outputs in inference mode, with these parameters, over the training and the test set:
+    [replicate, example, output].
+    """
+    count = next(iter(parameters.values())).shape[0]
+    widest = max((task.net.inputs, task.net.outputs, *task.net.hidden))
+    pieces: tuple[list[Tensor], list[Tensor]] = ([], [])
+    for part in replicate_slices(count, task.data.train_x.shape[0] * widest):
+        piece = {name: value[part] for name, value in parameters.items()}
+        running = {name: value[part] for name, value in buffers.items()}
+        size = next(iter(piece.values())).shape[0]
+        for kept, raw in zip(pieces, (task.data.train_x, task.data.test_x), strict=True):
+            kept.append(task.net.forward(piece, running, task.inputs(raw, part, size), training=False).output)
+    return torch.cat(pieces[0]), torch.cat(pieces[1])

@@ -27,6 +27,23 @@ def squared_error(output: Float[Tensor, "replicate batch output"], target: Tenso
 LOSSES: dict[str, Loss] = {"cross_entropy": cross_entropy, "squared_error": squared_error}
 
 
+def with_target_scale(loss: Loss, targets: Tensor, classes: int | None, scale: float) -> Loss:
+    """``loss`` on targets whose deviation from their mean over the training set is multiplied by ``scale``, output by output:
+    t ← m + scale · (t - m). Labels count as one-hot targets, so their mean is the class prior. ``targets`` are the
+    training set's, [example] or [example, output].
+    """
+    wide = targets if classes is None else F.one_hot(targets, classes).to(torch.float64)
+    mean = wide.to(torch.float64).mean(dim=0)
+
+    def scaled(output: Tensor, target: Tensor) -> Tensor:
+        if target.ndim == 2:
+            target = F.one_hot(target, output.shape[2])
+        centre = mean.to(output)
+        return loss(output, centre + scale * (target.to(output.dtype) - centre))
+
+    return scaled
+
+
 def constant_loss(name: str, targets: Tensor, classes: int | None) -> float:
     """Loss of the best predictor that ignores its input: the entropy of the class prior for cross-entropy, the mean
     variance of the (one-hot) targets for squared error. Float64.

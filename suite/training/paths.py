@@ -18,7 +18,7 @@ from suite.config.numeric import Numeric
 from suite.nets.mlp import Mlp
 from suite.probes.views import Stretch, UnitStatistics, Watch
 from suite.training import native
-from suite.training.eager import EagerSteps, State
+from suite.training.eager import EagerSteps, EveryStep, State
 from suite.training.evaluate import Pass, Task
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -44,10 +44,26 @@ class Steps(Protocol):
         ...
 
 
+def needs_eager(numeric: Numeric) -> bool:
+    """Whether a condition has anything that only the general path knows: a schedule, clipping, changing tasks, scaled
+    targets or a remedy.
+    """
+    train, data = numeric.train, numeric.data
+    return (
+        train.warmup > 0
+        or train.clip is not None
+        or (train.tasks > 1 and data.shift != "none")
+        or data.target_scale != 1
+        or numeric.remedy.name != "none"
+    )
+
+
 def why_not_native(numeric: Numeric, net: Mlp, device: str) -> str | None:
     """None where the native path can serve a condition, else the reason, in a few words."""
     if device != "cpu":
         return f"it runs on the CPU, not on {device}"
+    if needs_eager(numeric):
+        return "it knows no warm-up, clipping, changing tasks, scaled targets or remedies"
     if not native.supported(net, numeric.optimizer, numeric.train.loss, DTYPES[numeric.precision]):
         return "it serves plain ReLU and leaky ReLU networks under first-order optimizers only"
     return native.available()
@@ -60,11 +76,11 @@ def path_of(numeric: Numeric, net: Mlp, device: str) -> str:
     return "eager" if why_not_native(numeric, net, device) else "native"
 
 
-def steps_of(numeric: Numeric, task: Task, watched: frozenset[Watch]) -> Steps:
-    """The steps of a condition's path."""
+def steps_of(numeric: Numeric, task: Task, watched: frozenset[Watch], every_step: EveryStep | None = None) -> Steps:
+    """The steps of a condition's path; ``every_step`` is called after each update, on the eager path only."""
     if path_of(numeric, task.net, task.data.train_x.device.type) == "native":
         return NativeSteps(numeric, task)
-    return EagerSteps(task, watched)
+    return EagerSteps(task, watched, numeric.train.clip, every_step)
 
 
 class NativeSteps:

@@ -7,9 +7,11 @@ import json
 from html.parser import HTMLParser
 
 import pytest
+import yaml
 from rich.console import Console
 from study_example import make_study
 
+from suite.config.paths import SCENARIOS
 from suite.report import terminal, words
 from suite.report.claims import claims_register
 from suite.report.index import BEGIN, END, build_index, markdown_table, update_readme
@@ -156,13 +158,19 @@ def test_the_index_holds_every_claim_links_records_and_skips_the_archive(tmp_pat
     record(tmp_path / "archive" / "momentum-old", "old", "refuted")
     files = build_index(tmp_path)
     register = json.loads(files["claims.json"])
-    assert sorted(register) == [f"C{k:02}" for k in range(1, 23)]
+    assert [claim for claim in sorted(register) if claim[0] == "C"] == [f"C{k:02}" for k in range(1, 23)]
+    literature = [claim for claim in sorted(register) if claim[0] == "L"]
+    assert len(literature) >= 12
+    for claim in literature:  # each has a scenario that tests it under that very name
+        body = yaml.safe_load((SCENARIOS / f"{register[claim]['scenario']}.yaml").read_text())
+        assert claim in body["scenario"]["claims"]
+    assert len(register) == 22 + len(literature)
     assert register["C04"]["verdict"] == "supported"
     assert [study["study"] for study in register["C04"]["studies"]] == ["new"]
     page = files["index.html"].decode()
     assert 'href="momentum/report.html"' in page
     assert "script" not in Reader(page).tags
-    assert page.count("not yet tested") == 21
+    assert page.count("not yet tested") == len(register) - 1
 
 
 def test_the_readme_table_is_made_between_its_markers(tmp_path):
