@@ -8,6 +8,8 @@ from collections.abc import Callable
 from suite.config.schema import Probes
 from suite.probes.batches import BatchDead, BatchNormBound
 from suite.probes.collapse import Collapse
+from suite.probes.curvature import Curvature, Stationary
+from suite.probes.escape import Escape
 from suite.probes.fit import Fit
 from suite.probes.gradients import FullGradients, Gradients
 from suite.probes.movement import Movement
@@ -29,6 +31,9 @@ PROBES: dict[str, Callable[[Layout], Probe]] = {
     "rollout": Rollout,
     "zeros": Zeros,
     "collapse": Collapse,
+    "curvature": Curvature,
+    "stationary": Stationary,
+    "escape": Escape,
 }
 
 #: What each tier takes: economy reads the evaluation pass only, default adds what steps have at hand,

@@ -32,6 +32,8 @@ class Layout:
     batch_size: int
     dormant_tau: float
     constant_loss: float
+    escape_loss: float
+    critical_below: float
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,10 @@ class Evaluation:
 
     ``units`` are whole-training-set statistics with BatchNorm using that set's own statistics (the way
     training sees a unit); ``units_eval`` uses the running statistics (the way inference does). Losses and accuracies are in
-    inference mode. ``gradients`` computes the full-batch gradient when called; ``inputs`` is the training set;
-    ``output_range`` the largest difference between any output unit's values over it, in inference mode.
+    inference mode. ``gradients`` computes the full-batch gradient when called, ``hessian`` the Hessian
+    [replicate, parameter, parameter] over the first ``probes.hessian_examples`` training examples (once: a second call gets the
+    same tensor); ``inputs`` is the training set; ``output_range`` the largest difference between any output unit's values
+    over it, in inference mode.
     """
 
     step: int
@@ -64,6 +68,7 @@ class Evaluation:
     train_accuracy: Float[Tensor, " replicate"] | None
     test_accuracy: Float[Tensor, " replicate"] | None
     gradients: Callable[[], Mapping[str, Tensor]]
+    hessian: Callable[[], Tensor]
     inputs: Float[Tensor, "example feature"]
     diverged: Bool[Tensor, " replicate"]
     output_range: Float[Tensor, " replicate"] | None = None
