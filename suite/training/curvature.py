@@ -7,8 +7,10 @@ tangent per replicate gives every replicate's own product in one pass.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 
 import torch
@@ -18,6 +20,7 @@ from torch.func import grad, jvp, vmap
 
 from suite.nets.mlp import Buffers, Mlp, Parameters
 from suite.nets.starts import PASS_ELEMENTS
+from suite.training.evaluate import Task
 from suite.training.losses import Loss, binary_cross_entropy, cross_entropy, squared_error
 
 Flat = Float[Tensor, "replicate parameter"]
@@ -53,7 +56,7 @@ def flatten(net: Mlp, tensors: Mapping[str, Tensor]) -> Flat:
 def unflatten(net: Mlp, flat: Flat) -> Parameters:
     """The vectors as named tensors again (views where torch can)."""
     shapes = net.parameter_shapes()
-    pieces = flat.split([prod(shape) for shape in shapes.values()], dim=1)
+    pieces = torch.split(flat, [prod(shape) for shape in shapes.values()], dim=1)
     return {name: piece.reshape(piece.shape[0], *shape) for (name, shape), piece in zip(shapes.items(), pieces, strict=True)}
 
 
@@ -70,8 +73,7 @@ def gradient(problem: Problem, flat: Flat) -> Flat:
 
 def hessian_vector(problem: Problem, flat: Flat, vectors: Flat) -> Flat:
     """∇²L·v of each replicate with its own v: the derivative of ∇L along v, forward over reverse (Pearlmutter 1994)."""
-    product: Tensor = jvp(lambda vector: gradient(problem, vector), (flat,), (vectors,))[1]
-    return product
+    return _along(lambda vector: gradient(problem, vector), flat, vectors)
 
 
 def hessian(problem: Problem, flat: Flat) -> Square:
@@ -89,9 +91,21 @@ def hessian(problem: Problem, flat: Flat) -> Square:
     return (rows + rows.transpose(1, 2)) / 2
 
 
+def full_hessian(task: Task, parameters: Parameters, buffers: Buffers, examples: int | None) -> Square:
+    """The Hessian of the training loss over the first ``examples`` training examples (None: all), in float64 whatever the
+    precision of training, in training mode; running statistics stay.
+    """
+    count = next(iter(parameters.values())).shape[0]
+    x, y = task.data.train_x[:examples].to(torch.float64), task.data.train_y[:examples]
+    targets = y if task.classification else y.to(torch.float64)
+    wide = {name: value.detach().to(torch.float64) for name, value in buffers.items()}
+    problem = Problem(task.net, task.loss, x.expand(count, *x.shape), targets.expand(count, *targets.shape), wide)
+    return hessian(problem, flatten(task.net, parameters).detach().to(torch.float64))
+
+
 def jacobian(problem: Problem, flat: Flat) -> Float[Tensor, "replicate batch output parameter"]:
     """Derivative of every output by every parameter."""
-    columns = _along_every_parameter(problem, flat, lambda tangent: jvp(problem.output, (flat,), (tangent,))[1])
+    columns = _along_every_parameter(problem, flat, lambda tangent: _along(problem.output, flat, tangent))
     return columns.permute(1, 2, 3, 0)
 
 
@@ -121,7 +135,8 @@ def output_factor(problem: Problem, flat: Flat) -> Float[Tensor, "replicate batc
     if problem.loss is cross_entropy:
         p = output.softmax(dim=2)
         root = p.sqrt()
-        return torch.diag_embed(root) - p[..., None] * root[..., None, :]
+        softmax: Tensor = torch.diag_embed(root) - p[..., None] * root[..., None, :]
+        return softmax
     if problem.loss is squared_error:
         return torch.diag_embed(torch.full_like(output, (2 / width) ** 0.5))
     if problem.loss is binary_cross_entropy:
@@ -135,8 +150,23 @@ def output_hessian(problem: Problem, output: Float[Tensor, "replicate batch outp
     """Hessian of each example's loss in its outputs, by differentiating twice."""
     first = grad(lambda values: problem.loss(values, problem.targets).sum())
     unit = torch.eye(output.shape[2], dtype=output.dtype, device=output.device)
-    rows: Tensor = vmap(lambda direction: jvp(first, (output,), (direction.expand_as(output),))[1])(unit)
+    rows: Tensor = vmap(lambda direction: _along(first, output, direction.expand_as(output)))(unit)
     return rows.permute(1, 2, 3, 0)
+
+
+@cache
+def _forward_mode() -> None:
+    """Torch loads forward mode at its first use, and its own loading warns of a part of torch that is deprecated."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        jvp(torch.sin, (torch.zeros(()),), (torch.zeros(()),))
+
+
+def _along(function: Callable[[Tensor], Tensor], at: Tensor, tangent: Tensor) -> Tensor:
+    """Directional derivative of a function along a tangent of its argument's shape."""
+    _forward_mode()
+    result: Tensor = jvp(function, (at,), (tangent,))[1]
+    return result
 
 
 def _along_every_parameter(problem: Problem, flat: Flat, product: Callable[[Tensor], Tensor]) -> Tensor:

@@ -55,8 +55,8 @@ def factors(problem: Problem, flat: Flat) -> dict[str, Factors]:
 
 
 class Kfac(SecondOrder):
-    """K-FAC's d = (A ⊗ B + λI)⁻¹g layer by layer, λ = optimizer.damping, in the factors' eigenbases: exact Tikhonov damping of the Kronecker
-    product rather than of each factor. No running averages: the factors are the current batch's. λ = 0 takes the pseudo-inverse.
+    """K-FAC's d = (A ⊗ B + λI)⁻¹g layer by layer, λ = optimizer.damping, in the factors' eigenbases: exact Tikhonov damping of the
+    Kronecker product rather than of each factor. No running averages: the factors are the current batch's. λ = 0 takes the pseudo-inverse.
     """
 
     def moved(self, flat: Flat, gradient: Flat, problem: Problem) -> Flat:

@@ -159,7 +159,7 @@ class TrustRegion(SecondOrder):
 
 
 def trust_region_step(matrix: Square, gradient: Flat, radius: Float[Tensor, " replicate"]) -> Flat:
-    """argmin g·s + ½ sᵀHs over ‖s‖ ≤ radius: s = -(H + μI)⁻¹g with the smallest μ ≥ 0 that makes H + μI positive semidefinite
+    """Argmin g·s + ½ sᵀHs over ‖s‖ ≤ radius: s = -(H + μI)⁻¹g with the smallest μ ≥ 0 that makes H + μI positive semidefinite
     and ‖s‖ ≤ radius; in the hard case filled up to the radius along the lowest eigenvector.
     """
     finite = torch.isfinite(matrix).flatten(1).all(dim=1) & torch.isfinite(gradient).all(dim=1)
@@ -169,7 +169,8 @@ def trust_region_step(matrix: Square, gradient: Flat, radius: Float[Tensor, " re
     rounding = matrix.shape[1] * torch.finfo(matrix.dtype).eps * values.abs().amax(dim=1, keepdim=True)
 
     def at(shift: Tensor) -> Tensor:
-        return -projected * reciprocal(values + shift[:, None], rounding)
+        solved: Tensor = -projected * reciprocal(values + shift[:, None], rounding)
+        return solved
 
     lowest = values[:, 0]
     floor = (-lowest).clamp(min=0)
