@@ -52,7 +52,8 @@ class Curvature(Quiet):
         return {
             "hessian_min": values[:, 0],
             "hessian_max": values[:, -1],
-            "hessian_trace": matrix.diagonal(dim1=1, dim2=2).to(torch.float64).sum(dim=1),
+            # a copy first: a sum along strides takes another path for another number of replicates
+            "hessian_trace": matrix.diagonal(dim1=1, dim2=2).to(torch.float64).contiguous().sum(dim=1),
             "hessian_negative_fraction": negative_fraction(values),
         }
 

@@ -32,8 +32,8 @@ class Layout:
     batch_size: int
     dormant_tau: float
     constant_loss: float
-    escape_loss: float
-    critical_below: float
+    escape_loss: float = 0.0
+    critical_below: float = 1e-8
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,8 @@ def output_factor(problem: Problem, flat: Flat) -> Float[Tensor, "replicate batc
         # σ(x)·σ(-x) keeps its digits where 1 - σ(x) has lost them
         return torch.diag_embed((output.sigmoid() * (-output).sigmoid() / width).sqrt())
     values, vectors = torch.linalg.eigh(output_hessian(problem, output))
-    return vectors * values.clamp(min=0).sqrt()[..., None, :]
+    root_of_hessian: Tensor = vectors * values.clamp(min=0).sqrt()[..., None, :]
+    return root_of_hessian
 
 
 def output_hessian(problem: Problem, output: Float[Tensor, "replicate batch output"]) -> Float[Tensor, "replicate batch output output"]:

@@ -169,7 +169,7 @@ def trust_region_step(matrix: Square, gradient: Flat, radius: Float[Tensor, " re
     rounding = matrix.shape[1] * torch.finfo(matrix.dtype).eps * values.abs().amax(dim=1, keepdim=True)
 
     def at(shift: Tensor) -> Tensor:
-        solved: Tensor = -projected * reciprocal(values + shift[:, None], rounding)
+        solved: Tensor = -projected / (values + shift[:, None]).clamp(min=torch.finfo(values.dtype).tiny)
         return solved
 
     lowest = values[:, 0]
@@ -180,8 +180,11 @@ def trust_region_step(matrix: Square, gradient: Flat, radius: Float[Tensor, " re
         middle = (low + high) / 2
         long = torch.linalg.vector_norm(at(middle), dim=1) > radius
         low, high = torch.where(long, middle, low), torch.where(long, high, middle)
-    inner = at(floor)
-    inside = torch.linalg.vector_norm(inner, dim=1) <= radius
+    # at the floor itself, a gradient with any part along the flat directions would go to infinity: that is not inside
+    inner = -projected * reciprocal(values + floor[:, None], rounding)
+    noise = matrix.shape[1] * torch.finfo(values.dtype).eps * torch.linalg.vector_norm(projected, dim=1, keepdim=True)
+    pulled = ((values + floor[:, None] <= rounding) & (projected.abs() > noise)).any(dim=1)
+    inside = (torch.linalg.vector_norm(inner, dim=1) <= radius) & ~pulled
     step = torch.where(inside[:, None], inner, at(high))
     # hard case: negative curvature, and the gradient does not reach the boundary by itself
     missing = (radius.square() - step.square().sum(dim=1)).clamp(min=0).sqrt()
@@ -189,5 +192,5 @@ def trust_region_step(matrix: Square, gradient: Flat, radius: Float[Tensor, " re
     bottom = vectors[:, :, 0]
     largest = bottom.gather(1, bottom.abs().argmax(dim=1, keepdim=True))
     along = bottom * torch.sign(largest) * torch.where(hard, missing, 0.0)[:, None]
-    product = torch.bmm(vectors, step[:, :, None])[:, :, 0] + along
+    product: Tensor = torch.bmm(vectors, step[:, :, None])[:, :, 0] + along
     return product.masked_fill(uncoupled(matrix, gradient), 0)

@@ -16,7 +16,7 @@ from suite.config.schema import Optimizer
 from suite.nets.mlp import Parameters
 from suite.probes.curvature import Spectrum, negative_fraction, spectrum
 from suite.training.curvature import Flat, Problem, flatten, gradient, hessian, unflatten
-from suite.training.second_order import SecondOrder
+from suite.training.second_order import SecondOrder, uncoupled
 
 #: The damping after a step that lowered ‖∇L‖, and after one that did not (Marquardt 1963), as factors.
 EASED, TIGHTENED = 0.2, 4.0
@@ -36,11 +36,13 @@ class GradientNorm(SecondOrder):
         values, vectors = torch.linalg.eigh(torch.where(finite[:, None, None], matrix, 0.0))
         if not self.memory:
             self.memory = {"damping": self.config.damping * values.square().amax(dim=1)}
-        damping = self.memory["damping"]
+        # no smaller than the rounding of H², or a refused step could be repeated for ever
+        least = torch.finfo(flat.dtype).eps * values.square().amax(dim=1)
+        damping = torch.maximum(self.memory["damping"], least)
         projected = torch.bmm(vectors.transpose(1, 2), gradient_[:, :, None])[:, :, 0]
         below = values.square() + damping[:, None]
         weight = torch.where(below > 0, values / torch.where(below > 0, below, 1.0), 0.0)
-        step = torch.bmm(vectors, (weight * projected)[:, :, None])[:, :, 0]
+        step = torch.bmm(vectors, (weight * projected)[:, :, None])[:, :, 0].masked_fill(uncoupled(matrix, gradient_), 0)
         trial = flat - self.config.lr * step
         lower = torch.linalg.vector_norm(gradient(problem, trial), dim=1) < torch.linalg.vector_norm(gradient_, dim=1)
         self.memory["damping"] = damping * torch.where(lower, EASED, TIGHTENED)
