@@ -59,7 +59,7 @@ def backward(state: State, task: Task, batch: tuple[Tensor, Tensor]) -> tuple[Te
     return losses.detach(), dict(zip(leaves, gradients, strict=True)), forward
 
 
-def advance(state: State, task: Task, batch: tuple[Tensor, Tensor], gradients: Mapping[str, Tensor], forward: Forward) -> None:
+def advance(state: State, gradients: Mapping[str, Tensor], forward: Forward, task: Task, batch: tuple[Tensor, Tensor]) -> None:
     """Apply the update and take over the running statistics. A second-order stepper is given the batch's loss as well."""
     if isinstance(state.stepper, SecondOrder):
         state.stepper.step(state.parameters, gradients, Problem(task.net, task.loss, *batch, state.buffers))
@@ -91,7 +91,7 @@ class EagerSteps:
                     size = gradient.flatten(1).abs().amax(dim=1)
                     peak[name] = torch.maximum(peak[name], size) if step else size
             affine = _affine(state.parameters) if step == indices.shape[1] - 1 else {}
-            advance(state, self.task, batch, gradients, forward)
+            advance(state, gradients, forward, self.task, batch)
         state.note_losses(torch.stack(losses, dim=1), first)
         return Stretch(
             peak,
