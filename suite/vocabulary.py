@@ -18,7 +18,7 @@ Level = str | int | float | bool | None | Sequence[Any]
 
 Part = Literal["as_stated", "boundary"]
 Role = Literal["treatment", "positive_control", "negative_control"]
-Test = Literal["exact", "proportion", "mean"]
+Test = Literal["exact", "proportion", "mean", "auc"]
 Direction = Literal["greater", "less", "equal"]
 Divergence = Literal["forbid", "exclude", "failure"]
 Decision = Literal["supported", "refuted", "inconclusive"]
@@ -50,12 +50,14 @@ class Hypothesis:
 
     ``treatment`` and ``contrast`` select conditions by factor level (the reserved key
     ``condition`` selects by name, or by a list of names). Where a selection holds several conditions, a replicate's value is
-    its mean over them (test ``mean``), and every one of them must hold (tests ``exact`` and ``proportion``).
+    its mean over them (tests ``mean`` and ``auc``), and every one of them must hold (tests ``exact`` and ``proportion``).
 
     - ``exact``: the event holds for every replicate of every selected condition; one counterexample refutes it.
     - ``proportion``: the share of replicates in which the event holds, compared with ``value``; with a
       contrast, the paired difference of shares.
     - ``mean``: the mean over replicates (with a contrast: of paired differences), compared with ``value``.
+    - ``auc``: the probability that a replicate of the treatment has a larger value than a replicate of the contrast, ties
+      by half (area under the ROC curve), compared with ``value``.
 
     ``greater`` and ``less`` compare the interval with ``value``, the smallest effect of interest;
     ``equal`` asks for the whole interval within ``value`` ± ``margin``.

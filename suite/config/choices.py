@@ -11,15 +11,29 @@ ACTIVATIONS = ("relu", "leaky_relu", "sigmoid", "tanh", "elu", "gelu", "silu", "
 NORMS = ("none", "batch", "layer")
 NORM_POSITIONS = ("before", "after")
 INITS = ("pytorch", "he", "glorot", "rai")
-STARTS = ("ordinary", "born_dead", "killed")
+STARTS = ("ordinary", "born_dead", "killed", "saturated", "saddle")
 OPTIMIZER_STATES = ("kept", "cleared")
-OPTIMIZERS = ("sgd", "adam")
+FIRST_ORDER = ("sgd", "adam")
+SECOND_ORDER = (
+    "newton",
+    "damped_newton",
+    "saddle_free_newton",
+    "trust_region",
+    "gauss_newton",
+    "kfac",
+    "lbfgs",
+    "gradient_norm",
+)
+#: Those that form a matrix over all parameters, and how many parameters it may have.
+FULL_MATRIX, FULL_MATRIX_LIMIT = tuple(name for name in SECOND_ORDER if name not in ("kfac", "lbfgs")), 1024
+OPTIMIZERS = (*FIRST_ORDER, *SECOND_ORDER)
+OUTPUT_UNITS = ("linear", "sigmoid")
 DECAYS = ("l2", "decoupled")
 DECAY_ON = ("weights", "biases", "both")
 SHIFTS = ("none", "permuted_pixels", "permuted_labels")
 REMEDIES = ("none", "reinit_dead", "bias_bump", "leaky_swap", "redo", "shrink_perturb", "continual_backprop")
-LOSSES = ("cross_entropy", "squared_error")
-DATASETS = ("digits", "fashion_mnist", "mnist", "cifar10", "gaussian", "blobs", "teacher", "abs")
+LOSSES = ("cross_entropy", "squared_error", "binary_cross_entropy")
+DATASETS = ("digits", "fashion_mnist", "mnist", "cifar10", "gaussian", "blobs", "teacher", "abs", "axes", "constant")
 PRECISIONS = ("float32", "float64")
 DEVICES = ("auto", "cpu", "cuda")
 TIERS = ("economy", "default", "full")
@@ -38,6 +52,9 @@ PROBES = (
     "detectors",
     "pruning",
     "plasticity",
+    "curvature",
+    "stationary",
+    "escape",
 )
 PATHS = ("auto", "eager", "native")
 EXECUTORS = ("serial", "local")

@@ -135,8 +135,10 @@ def _hypothesis(name: str, body: Any, claims: Mapping[str, str], origin: str) ->
         raise RequestError(f"{origin}: {where}: margin must be above zero with direction equal, and absent without it")
     if body["test"] == "exact" and body.get("contrast") is not None:
         raise RequestError(f"{origin}: {where}: an exact test has no contrast; state the event on the treatment")
-    if body["test"] == "mean" and body.get("diverged") == "failure":
-        raise RequestError(f"{origin}: {where}: a diverged replicate has no mean; diverged is forbid or exclude here")
+    if body["test"] == "auc" and body.get("contrast") is None:
+        raise RequestError(f"{origin}: {where}: test auc compares two populations and so needs a contrast")
+    if body["test"] in ("mean", "auc") and body.get("diverged") == "failure":
+        raise RequestError(f"{origin}: {where}: a diverged replicate has no mean and no rank; diverged is forbid or exclude here")
     return Hypothesis(
         name=name,
         claim=body["claim"],

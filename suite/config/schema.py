@@ -34,6 +34,7 @@ class Model:
     ``norm`` is none, batch or layer; ``norm_position`` before or after the activation;
     ``norm_scale`` and ``norm_shift`` are the initial γ and β. ``skip`` adds to the output of every hidden layer as
     wide as its input that input itself (He et al. 2016, identity skip); ``skip_scale`` multiplies what it is added to.
+    ``output_unit`` is linear, or sigmoid for outputs in (0, 1) (with squared error; cross-entropies take linear outputs as logits).
     """
 
     name: str = "mlp"
@@ -49,17 +50,21 @@ class Model:
     skip: bool = False
     skip_scale: float = 1.0
     init: str = "pytorch"
+    output_unit: str = "linear"
 
 
 @dataclass
 class Start:
-    """The state training begins from: ordinary, born_dead or killed.
+    """The state training begins from: ordinary, born_dead, killed, saturated or saddle.
 
     ``layer`` is the hidden layer (from 1) that is made dead, null for every one; ``units`` how many of its units are
     (the first so many, null for all); ``margin`` is how far below zero
     the unit's largest pre-activation is put; ``alive_on`` leaves exactly that many inputs above zero (born_dead);
     ``scale`` multiplies the weights of the dead units first. ``after`` is the number of ordinary steps before a
     kill, and ``optimizer_state`` (kept or cleared) what becomes of the optimizer's memory then.
+
+    ``saturated`` puts the output unit's pre-activation at -``margin`` on every input; ``saddle`` multiplies every initial
+    parameter by ``distance`` (0: the origin itself).
     """
 
     name: str = "ordinary"
@@ -70,11 +75,16 @@ class Start:
     scale: float = 1.0
     after: int = 100
     optimizer_state: str = "kept"
+    distance: float = 0.0
 
 
 @dataclass
 class Optimizer:
-    """A first-order optimizer. ``decay`` is l2 (in the gradient) or decoupled; ``decay_on`` weights, biases or both."""
+    """An optimizer. ``decay`` is l2 (in the gradient) or decoupled; ``decay_on`` weights, biases or both.
+
+    Second-order methods know ``lr`` (``trust_region``: the first radius), ``damping`` (added to the eigenvalues) and ``history``
+    (pairs L-BFGS remembers) only.
+    """
 
     name: str = "sgd"
     lr: float = 0.1
@@ -86,6 +96,8 @@ class Optimizer:
     weight_decay: float = 0.0
     decay: str = "l2"
     decay_on: str = "both"
+    damping: float = 0.001
+    history: int = 10
 
 
 @dataclass
@@ -135,12 +147,19 @@ class Remedy:
 class Probes:
     """What is measured. ``tier`` is economy, default or full; ``every`` the number of steps between evaluations;
     ``extra`` names further probes; ``dormant_tau`` the threshold of the dormant fraction.
+
+    For extra probes: ``escape_loss`` is the training loss at or below which a network counts as out (``escape``);
+    ``critical_below`` the gradient norm at or below which a point counts as critical (``stationary``);
+    ``hessian_examples`` takes the Hessian over the first so many training examples (null: all).
     """
 
     tier: str = "default"
     every: int = 10
     extra: list[str] = field(default_factory=list)
     dormant_tau: float = 0.025
+    escape_loss: float = 0.0
+    critical_below: float = 1e-8
+    hessian_examples: int | None = None
 
 
 @dataclass

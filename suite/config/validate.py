@@ -28,6 +28,7 @@ def validate(settings: Settings, where: str = "") -> None:
     need(o.name == "sgd" or o.momentum == 0, f"optimizer.momentum={o.momentum} has no meaning for {o.name}, whose memory is set by beta1")
     for key, beta in (("beta1", o.beta1), ("beta2", o.beta2)):
         need(0 <= beta < 1, f"optimizer.{key}={beta} must lie in [0, 1)")
+    _second_order(s, need)
     need(o.eps >= 0, f"optimizer.eps={o.eps} must not be negative")
     need(o.weight_decay >= 0 and math.isfinite(o.weight_decay), f"optimizer.weight_decay={o.weight_decay} must not be negative")
     need(t.steps >= 1, f"train.steps={t.steps} must be at least 1")
@@ -48,6 +49,14 @@ def validate(settings: Settings, where: str = "") -> None:
     need(settings.start.scale > 0, f"start.scale={settings.start.scale} must be above zero")
     need(settings.start.units is None or settings.start.units >= 0, f"start.units={settings.start.units} must not be negative")
     need(settings.start.alive_on >= 0, f"start.alive_on={settings.start.alive_on} must not be negative")
+    need(settings.start.distance >= 0, f"start.distance={settings.start.distance} must not be negative")
+    need(p.critical_below > 0, f"probes.critical_below={p.critical_below} must be above zero")
+    examples = p.hessian_examples
+    need(examples is None or examples >= 1, f"probes.hessian_examples={examples} must be at least 1, or null for all")
+    need(
+        m.output_unit == "linear" or t.loss == "squared_error",
+        f"model.output_unit=sigmoid needs train.loss=squared_error; {t.loss} takes linear outputs as logits",
+    )
     need(settings.start.after >= 0, f"start.after={settings.start.after} must not be negative")
     for key in ("examples", "features", "classes"):
         need(getattr(s.data, key) >= 1, f"data.{key}={getattr(s.data, key)} must be at least 1")
@@ -118,6 +127,22 @@ def _remedy(s: Settings, need: Need) -> None:
     need(0 < r.rate * widest <= 1, f"remedy.rate={r.rate} must lie above zero and replace at most one of {widest} units per step")
 
 
+def _second_order(s: Settings, need: Need) -> None:
+    o, m = s.optimizer, s.model
+    need(o.damping >= 0 and math.isfinite(o.damping), f"optimizer.damping={o.damping} must not be negative")
+    need(o.history >= 1, f"optimizer.history={o.history} must be at least 1")
+    if o.name in choices.FIRST_ORDER:
+        return
+    need(o.weight_decay == 0, f"optimizer.weight_decay={o.weight_decay} has no meaning for {o.name}, which follows the loss alone")
+    for key, holds in (("train.warmup", s.train.warmup == 0), ("train.clip", s.train.clip is None), ("remedy", s.remedy.name == "none")):
+        need(holds, f"{key} serves the first-order optimizers ({', '.join(choices.FIRST_ORDER)}), not optimizer.name={o.name}")
+    if o.name == "kfac":
+        need(
+            m.norm == "none" and m.activation != "prelu",
+            "optimizer.name=kfac has factors for linear layers only; model.norm must be none and model.activation not prelu",
+        )
+
+
 def _names(s: Settings, prefix: str) -> None:
     for key, value, known in (
         ("device", s.device, choices.DEVICES),
@@ -125,6 +150,7 @@ def _names(s: Settings, prefix: str) -> None:
         ("data.name", s.data.name, choices.DATASETS),
         ("model.name", s.model.name, choices.MODELS),
         ("model.activation", s.model.activation, choices.ACTIVATIONS),
+        ("model.output_unit", s.model.output_unit, choices.OUTPUT_UNITS),
         ("model.norm", s.model.norm, choices.NORMS),
         ("model.norm_position", s.model.norm_position, choices.NORM_POSITIONS),
         ("model.init", s.model.init, choices.INITS),

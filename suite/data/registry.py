@@ -21,6 +21,8 @@ DATASETS: dict[str, Callable[[Data, Path], Dataset]] = {
     "blobs": synthetic.blobs,
     "teacher": synthetic.teacher,
     "abs": synthetic.absolute,
+    "axes": synthetic.axes,
+    "constant": synthetic.constant,
 }
 
 

@@ -48,6 +48,23 @@ def absolute(config: Data, data_dir: Path) -> Dataset:
     return _halves("abs", x, np.abs(x), None)
 
 
+def axes(config: Data, data_dir: Path) -> Dataset:
+    """An autoencoder's task with everything known: the 2d points ±√(d·v_k)·e_k, v_k = 2^(1-k) for k = 1 … d, the target being the
+    input. Mean exactly zero, covariance exactly diag(v), all sums of distinct variances distinct; the test points are the
+    training points. ``data.examples`` and ``data.noise`` have no part in it.
+    """
+    scales = np.sqrt(config.features * 2.0 ** -np.arange(config.features))
+    x = np.repeat(np.diag(scales), 2, axis=0) * np.tile([1.0, -1.0], config.features)[:, None]
+    return Dataset("axes", x, x.copy(), x.copy(), x.copy(), None, (config.features,))
+
+
+def constant(config: Data, data_dir: Path) -> Dataset:
+    """One target of 1 at an input of zeros, ``data.examples`` times: only biases can learn, so the output unit is a problem of one
+    variable with closed forms.
+    """
+    return _halves("constant", np.zeros((2 * config.examples, config.features)), np.ones((2 * config.examples, 1)), None)
+
+
 def _halves(name: str, x: NDArray[np.float64], y: NDArray[np.generic], classes: int | None) -> Dataset:
     half = len(x) // 2
     labels = y.astype(np.int64) if classes is not None else y.astype(np.float64)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from suite.inference.auc import Auc
 from suite.inference.bounds import Bounds, share_bounds
 from suite.inference.correction import holm_levels
 from suite.inference.exact import decide_exact
@@ -95,12 +96,14 @@ class _Prepared:
 
 
 def _check(h: Hypothesis) -> None:
-    if h.test != "mean" and h.event is None:
+    if h.test not in ("mean", "auc") and h.event is None:
         raise RequestError(f"{h.name}: test {h.test} needs an event")
     if h.test == "exact" and h.contrast is not None:
         raise RequestError(f"{h.name}: an exact test has no contrast; state the event on the treatment")
-    if h.test == "mean" and h.diverged == "failure":
-        raise RequestError(f"{h.name}: a diverged replicate has no mean; diverged is forbid or exclude here")
+    if h.test == "auc" and h.contrast is None:
+        raise RequestError(f"{h.name}: test auc compares two populations and so needs a contrast")
+    if h.test in ("mean", "auc") and h.diverged == "failure":
+        raise RequestError(f"{h.name}: a diverged replicate has no mean and no rank; diverged is forbid or exclude here")
     if h.test != "exact" and h.direction == "equal" and not h.margin > 0:
         raise RequestError(f"{h.name}: direction equal needs a margin above zero")
 
@@ -129,6 +132,10 @@ def _prepare(h: Hypothesis, first: Sample, second: Sample | None, seed: int, bou
             interval = Mean(values, _seed(seed, h.name), limits)
         elif n == 1:
             estimate = float(values[0])
+    elif h.test == "auc":
+        assert second is not None
+        if n >= 2:
+            interval = Auc(first.values[:, keep].mean(axis=0), second.values[:, keep].mean(axis=0))
     elif n:
         assert h.event is not None
         held = first.throughout(h.event)[keep]

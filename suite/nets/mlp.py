@@ -51,13 +51,15 @@ class Mlp:
     norm_position: str
     skip: bool = False
     skip_scale: float = 1.0
+    output_unit: str = "linear"
 
     @staticmethod
     def of(model: Model, inputs: int, outputs: int) -> Mlp:
         """The network a model configuration describes for data of these sizes."""
         hidden = model.hidden if model.width is None or model.depth is None else [model.width] * model.depth
         norm = model.norm, model.norm_position
-        return Mlp(inputs, tuple(hidden), outputs, model.activation, model.negative_slope, *norm, model.skip, model.skip_scale)
+        skip = model.skip, model.skip_scale
+        return Mlp(inputs, tuple(hidden), outputs, model.activation, model.negative_slope, *norm, *skip, model.output_unit)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -129,6 +131,8 @@ class Mlp:
             if self.skip and reached.shape[2] == values.shape[2]:
                 values = values * self.skip_scale + reached
         output = self.linear(parameters, "output", values)
+        if self.output_unit == "sigmoid":
+            output = torch.sigmoid(output)
         return Forward(output, tuple(pres), tuple(posts), new_buffers, tuple(variances))
 
     def _normalise(

@@ -1,6 +1,7 @@
-"""Making units dead: lowers biases until the training set no longer reaches a unit. Knows no training loop.
+"""Where training begins: dead units, a saturated output, a saddle. Knows no training loop.
 
-``born_dead`` applies this to fresh parameters, ``killed`` to parameters in the middle of training.
+Units are made dead by lowering biases until the training set no longer reaches them; ``born_dead`` applies this to fresh
+parameters, ``killed`` to parameters in the middle of training.
 """
 
 from __future__ import annotations
@@ -32,6 +33,35 @@ def replicate_slices(count: int, per_replicate: int) -> Iterator[slice]:
         last = count if count - (first + size) <= 1 else first + size
         yield slice(first, last)
         first = last
+
+
+def placed(net: Mlp, parameters: Parameters, buffers: Buffers, inputs: Float[Tensor, "example feature"], start: Start) -> Parameters:
+    """Parameters brought to the start the configuration names; ``ordinary`` leaves them as they are."""
+    if start.name == "saturated":
+        return saturated(parameters, start)
+    if start.name == "saddle":
+        return near_origin(parameters, start)
+    return parameters if start.name == "ordinary" else make_dead(net, parameters, buffers, inputs, start)
+
+
+def saturated(parameters: Parameters, start: Start) -> Parameters:
+    """Return parameters whose output units have pre-activation -``start.margin`` on every input: no weights, only that bias."""
+    result = {name: value.clone() for name, value in parameters.items()}
+    result["output.weight"].zero_()
+    result["output.bias"].fill_(-start.margin)
+    return result
+
+
+def near_origin(parameters: Parameters, start: Start) -> Parameters:
+    """Return parameters multiplied by ``start.distance``, a norm's scale and a PReLU's slope excepted.
+
+    At distance 0 the gradient is exactly zero where the activation of 0 is 0 (linear, ReLU, tanh …), there is a hidden layer, and
+    the targets' mean is zero. With one hidden layer of slope s at 0 and squared error over O outputs, the Hessian's eigenvalues
+    other than 0 and the biases' are ±(2s/O)σ, σ the singular values of the inputs' covariance with the targets: a strict saddle.
+    With more hidden layers the Hessian has no negative eigenvalue at all.
+    """
+    kept = (".scale", ".slope")
+    return {name: value.clone() if name.endswith(kept) else value * start.distance for name, value in parameters.items()}
 
 
 @torch.no_grad()

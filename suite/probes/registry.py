@@ -8,7 +8,9 @@ from collections.abc import Callable
 from suite.config.schema import Probes
 from suite.probes.batches import BatchDead, BatchNormBound
 from suite.probes.collapse import Collapse
+from suite.probes.curvature import Curvature, Stationary
 from suite.probes.detectors import Detectors
+from suite.probes.escape import Escape
 from suite.probes.fit import Fit
 from suite.probes.gradients import FullGradients, Gradients
 from suite.probes.movement import Movement
@@ -35,6 +37,9 @@ PROBES: dict[str, Callable[[Layout], Probe]] = {
     "detectors": Detectors,
     "pruning": Pruning,
     "plasticity": Plasticity,
+    "curvature": Curvature,
+    "stationary": Stationary,
+    "escape": Escape,
 }
 
 #: What each tier takes: economy reads the evaluation pass only, default adds what steps have at hand,
@@ -46,8 +51,12 @@ TIERS: dict[str, tuple[str, ...]] = {
 }
 
 
-def names(config: Probes) -> tuple[str, ...]:
-    """The probes a configuration asks for, each once.
+#: What has no meaning in a network without hidden units, and is left out there.
+OF_HIDDEN_UNITS = frozenset({"dead", "dormant", "batch_dead"})
+
+
+def names(config: Probes, layout: Layout) -> tuple[str, ...]:
+    """The probes a configuration asks for, each once, less those of hidden units where there are none.
 
     Raises RequestError for a name in ``probes.extra`` that no probe has.
     """
@@ -55,12 +64,13 @@ def names(config: Probes) -> tuple[str, ...]:
         if name not in PROBES:
             near = difflib.get_close_matches(name, PROBES, n=1, cutoff=0.0)[0]
             raise RequestError(f"probes.extra: there is no probe {name!r}; the nearest is {near!r} (all: {', '.join(PROBES)})")
-    return tuple(dict.fromkeys((*TIERS[config.tier], *config.extra)))
+    asked = dict.fromkeys((*TIERS[config.tier], *config.extra))
+    return tuple(name for name in asked if layout.layers or name not in OF_HIDDEN_UNITS)
 
 
 def build(config: Probes, layout: Layout) -> tuple[Probe, ...]:
     """Fresh probes for one block."""
-    return tuple(PROBES[name](layout) for name in names(config))
+    return tuple(PROBES[name](layout) for name in names(config, layout))
 
 
 def metric_names(config: Probes, layout: Layout) -> tuple[str, ...]:

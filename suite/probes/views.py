@@ -36,6 +36,8 @@ class Layout:
     examples: int = 0
     steps: int = 0
     tasks: int = 1
+    escape_loss: float = 0.0
+    critical_below: float = 1e-8
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,12 @@ class Evaluation:
 
     ``units`` are whole-training-set statistics with BatchNorm using that set's own statistics (the way
     training sees a unit); ``units_eval`` uses the running statistics (the way inference does). Losses and accuracies are in
-    inference mode. ``gradients`` computes the full-batch gradient when called; ``inputs`` is the training set;
-    ``output_range`` the largest difference between any output unit's values over it, in inference mode;
-    ``pre_activations`` yields those of every hidden layer over it [replicate, example, unit], for a few replicates at a time;
-    ``outputs`` runs the network with other parameters over the training and the test set [replicate, example, output].
+    inference mode. ``gradients`` computes the full-batch gradient when called, ``hessian`` the Hessian
+    [replicate, parameter, parameter] over the first ``probes.hessian_examples`` training examples (once: a second call gets the
+    same tensor); ``inputs`` is the training set; ``output_range`` the largest difference between any output unit's values
+    over it, in inference mode; ``pre_activations`` yields those of every hidden layer over it [replicate, example, unit], for a
+    few replicates at a time; ``outputs`` runs the network with other parameters over the training and the test set
+    [replicate, example, output].
     """
 
     step: int
@@ -74,6 +78,7 @@ class Evaluation:
     train_accuracy: Float[Tensor, " replicate"] | None
     test_accuracy: Float[Tensor, " replicate"] | None
     gradients: Callable[[], Mapping[str, Tensor]]
+    hessian: Callable[[], Tensor]
     inputs: Float[Tensor, "example feature"]
     diverged: Bool[Tensor, " replicate"]
     output_range: Float[Tensor, " replicate"] | None = None

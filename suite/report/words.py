@@ -30,7 +30,9 @@ def rule(verdict: Verdict) -> str:
     if h.test == "exact":
         assert h.event is not None
         return f"all {h.event.op} {number(h.event.value)}"
-    kind = {"mean": "mean", "proportion": "share"}[h.test] + (" difference" if h.contrast is not None else "")
+    kind = {"mean": "mean", "proportion": "share", "auc": "AUC"}[h.test]
+    if h.contrast is not None and h.test != "auc":
+        kind += " difference"
     if h.direction == "equal":
         return f"{kind} in {number(h.value)} ± {number(h.margin)}"
     return f"{kind} {'>' if h.direction == 'greater' else '<'} {number(h.value)}"

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import torch
 
+from suite.config.choices import FULL_MATRIX, FULL_MATRIX_LIMIT
 from suite.config.compose import StudyRequest
 from suite.config.numeric import Numeric
 from suite.config.schema import PRESENTATION_KEYS, Data
@@ -15,6 +16,7 @@ from suite.data import Dataset, load
 from suite.probes import registry
 from suite.selection import select
 from suite.training import native
+from suite.training.curvature import count_parameters
 from suite.training.engine import layout_of, network_of
 from suite.training.paths import path_of, why_not_native
 from suite.vocabulary import Block, Condition, Plan, RequestError
@@ -123,8 +125,17 @@ def _check_fit(condition: Condition, dataset: Dataset) -> None:
     if dataset.classes is None and numeric.data.shift == "permuted_labels":
         raise RequestError(f"{where}: data.shift=permuted_labels needs classes and data={dataset.name} has none")
     hidden = len(numeric.model.hidden)
-    if hidden == 0 and (numeric.start.name != "ordinary" or numeric.probes.extra):
+    if hidden == 0 and (numeric.start.name in ("born_dead", "killed") or {"rollout", "batchnorm_bound"} & set(numeric.probes.extra)):
         raise RequestError(f"{where}: model.hidden is empty, so there is no hidden layer to make dead or to predict")
+    if dataset.classes is not None and numeric.train.loss == "binary_cross_entropy":
+        raise RequestError(f"{where}: train.loss=binary_cross_entropy needs targets and data={dataset.name} has classes; use cross_entropy")
+    size = count_parameters(network_of(numeric, dataset))
+    full = numeric.optimizer.name in FULL_MATRIX or {"curvature", "stationary"} & set(numeric.probes.extra)
+    if full and size > FULL_MATRIX_LIMIT:
+        raise RequestError(
+            f"{where}: a matrix over all {size} parameters is asked for (optimizer.name={numeric.optimizer.name}, "
+            f"probes.extra={list(numeric.probes.extra)}) and {FULL_MATRIX_LIMIT} is the limit; take fewer units, or kfac or lbfgs"
+        )
     if numeric.start.layer is not None and not 1 <= numeric.start.layer <= hidden:
         raise RequestError(f"{where}: start.layer={numeric.start.layer} is not one of the hidden layers 1 to {hidden}")
     _check_units(numeric, where)

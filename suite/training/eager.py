@@ -19,7 +19,9 @@ from suite.probes.views import Stretch, Watch
 from suite.streams import permutations
 from suite.training import optimizers
 from suite.training.clipping import clipped
+from suite.training.curvature import Problem
 from suite.training.evaluate import Pass, Task, evaluate, full_gradients
+from suite.training.second_order import SecondOrder
 
 
 @dataclass
@@ -30,7 +32,7 @@ class State:
 
     parameters: Parameters
     buffers: Buffers
-    stepper: optimizers.Stepper
+    stepper: optimizers.Stepper | SecondOrder
     diverged_at: Tensor
 
     def note_losses(self, losses: Tensor, first: int) -> None:
@@ -63,9 +65,12 @@ def backward(state: State, task: Task, batch: tuple[Tensor, Tensor]) -> tuple[Te
     return losses.detach(), dict(zip(leaves, gradients, strict=True)), forward
 
 
-def advance(state: State, gradients: Mapping[str, Tensor], forward: Forward) -> None:
-    """Apply the update and take over the running statistics."""
-    state.stepper.step(state.parameters, gradients)
+def advance(state: State, gradients: Mapping[str, Tensor], forward: Forward, task: Task, batch: tuple[Tensor, Tensor]) -> None:
+    """Apply the update and take over the running statistics. A second-order stepper is given the batch's loss as well."""
+    if isinstance(state.stepper, SecondOrder):
+        state.stepper.step(state.parameters, gradients, Problem(task.net, task.loss, *batch, state.buffers))
+    else:
+        state.stepper.step(state.parameters, gradients)
     state.buffers = forward.buffers
 
 
@@ -88,10 +93,10 @@ class EagerSteps:
         dead: list[Tensor] = []
         peak: dict[str, Tensor] = {}
         for step in range(indices.shape[1]):
-            inputs, targets = batch_of(self.task.data, chosen[:, step])
+            batch = batch_of(self.task.data, chosen[:, step])
             if self.task.shift is not None:
-                inputs, targets = self.task.shift.inputs(inputs), self.task.shift.targets(targets)
-            loss, gradients, forward = backward(state, self.task, (inputs, targets))
+                batch = self.task.shift.inputs(batch[0]), self.task.shift.targets(batch[1])
+            loss, gradients, forward = backward(state, self.task, batch)
             losses.append(loss)
             if "batch_dead" in self.watched:
                 dead.append(torch.cat([pre.detach().amax(dim=1) <= 0 for pre in forward.pre], dim=1).to(torch.float64).mean(dim=1))
@@ -100,7 +105,7 @@ class EagerSteps:
                     size = gradient.flatten(1).abs().amax(dim=1)
                     peak[name] = torch.maximum(peak[name], size) if step else size
             affine = _affine(state.parameters) if step == indices.shape[1] - 1 else {}
-            advance(state, gradients if self.clip is None else clipped(gradients, self.clip), forward)
+            advance(state, gradients if self.clip is None else clipped(gradients, self.clip), forward, self.task, batch)
             if self.every_step is not None:
                 self.every_step(state, forward, first + step + 1)
         state.note_losses(torch.stack(losses, dim=1), first)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import torch
@@ -14,12 +15,13 @@ from suite.config.numeric import Numeric
 from suite.data import Dataset
 from suite.nets.initial import initial_parameters
 from suite.nets.mlp import Mlp, groups_of
-from suite.nets.starts import make_dead
+from suite.nets.starts import placed
 from suite.probes import registry
 from suite.probes.views import Evaluation, Layout, Probe, Watch
 from suite.streams import BatchOrder
 from suite.training import optimizers
 from suite.training.course import Course
+from suite.training.curvature import full_hessian
 from suite.training.eager import State
 from suite.training.evaluate import Task, outputs, pre_activations
 from suite.training.losses import LOSSES, Loss, constant_loss, with_target_scale
@@ -55,6 +57,8 @@ def layout_of(numeric: Numeric, dataset: Dataset) -> Layout:
         examples=examples,
         steps=numeric.train.steps,
         tasks=numeric.train.tasks,
+        escape_loss=numeric.probes.escape_loss,
+        critical_below=numeric.probes.critical_below,
     )
 
 
@@ -120,7 +124,7 @@ def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace
     every_step = course.every_step(task, state)
 
     order = BatchOrder(block.seed, replicates, len(data.train_x), numeric.train.batch_size, permute=steps_run.permutations)
-    observed = _Observed(probes, block.count)
+    observed = _Observed(probes, block.count, numeric.probes.hessian_examples)
     longest = 1 if "every_step" in watched else max(1, STRETCH_INDICES // (block.count * layout.batch_size))
     clock = _Clock()
     observed.evaluate(0, state, steps_run, task, clock)
@@ -169,8 +173,8 @@ def begin(state: State, steps_run: Steps, task: Task, numeric: Numeric, seed: in
         state.diverged_at = state.diverged_at.clamp(max=0)
         if start.optimizer_state == "cleared":
             state.stepper.clear()
-    dead = make_dead(task.net, state.parameters, state.buffers, task.data.train_x, start)
-    for name, value in dead.items():
+    placement = placed(task.net, state.parameters, state.buffers, task.data.train_x, start)
+    for name, value in placement.items():
         state.parameters[name].copy_(value)
 
 
@@ -205,9 +209,10 @@ class _Clock:
 class _Observed:
     """Gathers what the probes return, on the device, until the block is done."""
 
-    def __init__(self, probes: tuple[Probe, ...], count: int) -> None:
+    def __init__(self, probes: tuple[Probe, ...], count: int, hessian_examples: int | None) -> None:
         self.probes = probes
         self.count = count
+        self.hessian_examples = hessian_examples
         self.steps: list[int] = []
         self.columns = [name for probe in probes for name in probe.columns()]
         self.values: list[dict[str, Tensor]] = []
@@ -232,6 +237,7 @@ class _Observed:
             seen.train_accuracy,
             seen.test_accuracy,
             lambda: steps_run.full_gradients(state),
+            cache(lambda: full_hessian(task, state.parameters, state.buffers, self.hessian_examples)),
             task.data.train_x,
             diverged,
             seen.output_range,

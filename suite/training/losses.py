@@ -24,7 +24,20 @@ def squared_error(output: Float[Tensor, "replicate batch output"], target: Tenso
     return (output - target).square().mean(dim=2)
 
 
-LOSSES: dict[str, Loss] = {"cross_entropy": cross_entropy, "squared_error": squared_error}
+def binary_cross_entropy(
+    output: Float[Tensor, "replicate batch output"], target: Float[Tensor, "replicate batch output"]
+) -> Float[Tensor, "replicate batch"]:
+    """Mean over the outputs of -t log σ(z) - (1-t) log(1-σ(z)), in nats; ``output`` holds the logits z of a sigmoid output
+    unit, ``target`` the probabilities t.
+    """
+    return F.binary_cross_entropy_with_logits(output, target, reduction="none").mean(dim=2)
+
+
+LOSSES: dict[str, Loss] = {
+    "cross_entropy": cross_entropy,
+    "squared_error": squared_error,
+    "binary_cross_entropy": binary_cross_entropy,
+}
 
 
 def with_target_scale(loss: Loss, targets: Tensor, classes: int | None, scale: float) -> Loss:
@@ -46,11 +59,14 @@ def with_target_scale(loss: Loss, targets: Tensor, classes: int | None, scale: f
 
 def constant_loss(name: str, targets: Tensor, classes: int | None) -> float:
     """Loss of the best predictor that ignores its input: the entropy of the class prior for cross-entropy, the mean
-    variance of the (one-hot) targets for squared error. Float64.
+    variance of the (one-hot) targets for squared error, the mean entropy of each target's mean for binary cross-entropy. Float64.
     """
     if classes is not None:
         prior = torch.bincount(targets, minlength=classes).double() / targets.numel()
         if name == "cross_entropy":
             return float(-torch.xlogy(prior, prior).sum())
         return float((prior * (1 - prior)).mean())
+    if name == "binary_cross_entropy":
+        share = targets.double().mean(dim=0)
+        return float(-(torch.xlogy(share, share) + torch.xlogy(1 - share, 1 - share)).mean())
     return float(targets.double().var(dim=0, correction=0).mean())

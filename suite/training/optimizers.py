@@ -1,4 +1,5 @@
-"""First-order optimizers on stacked parameters: the arithmetic of torch.optim, element by element. Knows no loss.
+"""First-order optimizers on stacked parameters: the arithmetic of torch.optim, element by element. Knows no loss. And the registry
+of all optimizers.
 
 A gradient is always a tensor here, zeros included: unlike torch.optim, which skips a parameter whose gradient is
 None, momentum goes on moving a parameter whose gradient is zero.
@@ -14,6 +15,10 @@ from torch import Tensor
 
 from suite.config.schema import Optimizer
 from suite.nets.mlp import Parameters
+from suite.training.kfac import Kfac
+from suite.training.lbfgs import Lbfgs
+from suite.training.second_order import DampedNewton, GaussNewton, Newton, SaddleFreeNewton, SecondOrder, TrustRegion
+from suite.training.stationary import GradientNorm
 
 
 class Stepper(Protocol):
@@ -166,13 +171,25 @@ class Adam(_Base):
         parameter.sub_(first / self.corrections[0][age] / denominator * self._rate())
 
 
-OPTIMIZERS: dict[str, type[Sgd] | type[Adam]] = {"sgd": Sgd, "adam": Adam}
+OPTIMIZERS: dict[str, type[Sgd] | type[Adam] | type[SecondOrder]] = {
+    "sgd": Sgd,
+    "adam": Adam,
+    "newton": Newton,
+    "damped_newton": DampedNewton,
+    "saddle_free_newton": SaddleFreeNewton,
+    "trust_region": TrustRegion,
+    "gauss_newton": GaussNewton,
+    "kfac": Kfac,
+    "lbfgs": Lbfgs,
+    "gradient_norm": GradientNorm,
+}
 
 
-def build(config: Optimizer, parameters: Parameters, warmup: int = 0) -> Stepper:
+def build(config: Optimizer, parameters: Parameters, warmup: int = 0) -> Stepper | SecondOrder:
     """A fresh optimizer for these parameters; its learning rate rises linearly over the first ``warmup`` steps, as under
     torch.optim.lr_scheduler.LinearLR from 1/warmup to 1.
     """
     stepper = OPTIMIZERS[config.name](config, parameters)
-    stepper.warmup = warmup
+    if isinstance(stepper, _Base):
+        stepper.warmup = warmup
     return stepper

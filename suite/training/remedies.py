@@ -28,6 +28,7 @@ from suite.nets.initial import initial_parameters
 from suite.nets.mlp import Forward, Mlp, Parameters
 from suite.training.eager import State
 from suite.training.evaluate import Task, evaluate
+from suite.training.second_order import SecondOrder
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def _replace(state: State, name: str, mask: Tensor, value: Tensor) -> None:
     """``value`` where ``mask`` holds (broadcast to the parameter's shape), and new to the optimizer there."""
     parameter = state.parameters[name]
     parameter.copy_(torch.where(mask, value, parameter))
+    assert not isinstance(state.stepper, SecondOrder)  # validation lets remedies go with first-order optimizers only
     state.stepper.renew({name: mask.expand_as(parameter)})
 
 

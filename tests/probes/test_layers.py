@@ -58,6 +58,7 @@ def evaluation(max_pre=((1.0, 1.0), (1.0,)), parameters=None, gradients=None, ou
         zero,
         zero,
         lambda: gradients or filled(),
+        lambda: torch.zeros(1, 1, 1),
         torch.zeros(1, 1),
         torch.zeros(1, dtype=torch.bool),
         torch.tensor([output_range]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -35,7 +36,19 @@ def evaluation(max_pre, post=None, step=0, parameters=None) -> Evaluation:
     units = tuple(UnitStatistics(torch.tensor([pre]), torch.tensor([after])) for pre, after in zip(max_pre, post or max_pre, strict=True))
     zero = torch.zeros(1)
     return Evaluation(
-        step, parameters or {}, {}, units, units, zero, zero, zero, zero, dict, torch.zeros(1, 1), torch.zeros(1, dtype=torch.bool)
+        step,
+        parameters or {},
+        {},
+        units,
+        units,
+        zero,
+        zero,
+        zero,
+        zero,
+        dict,
+        lambda: zero,
+        torch.zeros(1, 1),
+        torch.zeros(1, dtype=torch.bool),
     )
 
 
@@ -55,6 +68,12 @@ def test_dead_counts_levels_flows_and_histories():
     probe.evaluate(evaluation([[1.0, -0.5, -1.0], [2.0, 3.0]]))
     end = {name: value.item() for name, value in probe.finish().items()}
     assert end == pytest.approx({"dead_at_start": 0.4, "revived_fraction": 0.5, "died_fraction": 1 / 3, "recovered_fraction": 1.0})
+
+
+def test_a_network_without_hidden_units_is_asked_nothing_about_them():
+    bare = replace(LAYOUT, layers=(), widths=())
+    assert registry.names(Probes(), LAYOUT) == ("fit", "dead", "dormant", "batch_dead", "gradients", "movement")
+    assert registry.names(Probes(), bare) == ("fit", "gradients", "movement")
 
 
 def test_dormant_follows_sokar():
@@ -126,7 +145,7 @@ def test_tiers_contain_one_another_and_unknown_probes_are_named():
     tiers = [set(registry.TIERS[name]) for name in ("economy", "default", "full")]
     assert tiers[0] < tiers[1] < tiers[2]
     with pytest.raises(RequestError, match=r"'rolout'.*nearest is 'rollout'"):
-        registry.names(Probes(extra=["rolout"]))
+        registry.names(Probes(extra=["rolout"]), LAYOUT)
 
 
 def test_metric_names_are_what_is_returned():

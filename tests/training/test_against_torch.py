@@ -62,9 +62,10 @@ def trained_stack(numeric: Numeric):
     order = BatchOrder(11, REPLICATES, len(data.train_x), numeric.train.batch_size)
     gradients = None
     for step in range(numeric.train.steps):
-        _, taken, forward = backward(state, task, batch_of(data, torch.from_numpy(order.indices(step).copy())))
+        batch = batch_of(data, torch.from_numpy(order.indices(step).copy()))
+        _, taken, forward = backward(state, task, batch)
         gradients = gradients or taken
-        advance(state, taken, forward)
+        advance(state, taken, forward, task, batch)
     return net, task, state, first, gradients, order
 
 

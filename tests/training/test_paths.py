@@ -31,6 +31,8 @@ def test_auto_takes_the_native_path_where_it_can_serve():
         replace(auto, model=Model(hidden=[8, 8], skip=True)),
         replace(auto, model=Model(hidden=[8], activation="tanh")),
         replace(auto, model=Model(hidden=[])),
+        replace(auto, model=Model(hidden=[8], output_unit="sigmoid"), train=Train(30, 16, "squared_error")),
+        replace(auto, optimizer=Optimizer("newton")),
     ):
         assert path(other) == "eager"
     assert path(auto, "cuda") == "eager"

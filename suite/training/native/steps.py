@@ -62,6 +62,7 @@ def supported(net: Mlp, optimizer: Optimizer, loss: str, dtype: torch.dtype) -> 
         net.norm == "none"
         and not net.skip
         and net.activation in ("relu", "leaky_relu")
+        and net.output_unit == "linear"
         and len(net.hidden) >= 1
         and loss in ("cross_entropy", "squared_error")
         and dtype in DTYPES
