@@ -6,6 +6,7 @@ imports the suite and runs with the libraries' own settings.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from tests.bench.workloads import WORKLOADS
 Call = Callable[[], dict[str, float]]
 
 #: Products in one timed call of the peak.
-PEAK_SIZE, PEAK_PRODUCTS = 1024, 40
+PEAK_SIZE, PEAK_PRODUCTS = 1024, 8
 PEAK_FLOPS = 2 * PEAK_SIZE**3 * PEAK_PRODUCTS
 
 
@@ -33,14 +34,13 @@ def ours(job: Mapping[str, Any]) -> Call:
     """The suite's engine. The set-up is warmed on a sliver of the data, since evaluating all of it takes long."""
     import torch
 
-    from tests.bench.engine import block_of, dataset_of, timed_call
+    from tests.bench.engine import block_of, calls_of, dataset_of, timed_call
 
     torch.set_num_threads(1)
     workload = WORKLOADS[job["workload"]]
-    timed_call(block_of(workload, job["replicates"], 3), dataset_of(workload, 4 * workload.batch))
-    dataset = dataset_of(workload, job["examples"])
-    block = block_of(workload, job["replicates"], job["steps"], job.get("tier", "economy"), job.get("every"))
-    return lambda: timed_call(block, dataset)
+    block = block_of(workload, job["replicates"], job["steps"], job.get("tier", "economy"), job.get("every"), job.get("path", "auto"))
+    timed_call(block, dataset_of(workload, 4 * workload.batch))
+    return calls_of(block, dataset_of(workload, job["examples"]))
 
 
 def loop(job: Mapping[str, Any]) -> Call:
@@ -78,10 +78,11 @@ def jax(job: Mapping[str, Any]) -> Call:
     workload = WORKLOADS[job["workload"]]
     x, y = (jax.numpy.asarray(part) for part in arrays(job))
     params = jax_stack.init(0, job["replicates"], workload.sizes)
+    seeds = itertools.count()
 
     def call() -> dict[str, float]:
         began = time.perf_counter()
-        order = jax_stack.shuffled_batches(0, job["replicates"], len(x), workload.batch, job["steps"])
+        order = jax_stack.shuffled_batches(next(seeds), job["replicates"], len(x), workload.batch, job["steps"])
         jax.block_until_ready(jax_stack.train(params, x, y, order, workload.lr, workload.momentum))
         return {"seconds": time.perf_counter() - began}
 

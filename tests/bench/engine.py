@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 
 import numpy as np
 
 from suite.config.numeric import Numeric
-from suite.config.schema import Data, Model, Optimizer, Probes, Start, Train
+from suite.config.schema import Data, Engine, Model, Optimizer, Probes, Start, Train
 from suite.data import Dataset, load
-from suite.training.engine import train_block
+from suite.training.engine import network_of, train_block
+from suite.training.paths import path_of
 from suite.vocabulary import Block, Condition, RequestError
 from tests.bench.workloads import Workload
 
@@ -18,7 +21,9 @@ SEED = 0
 
 
 def dataset_of(workload: Workload, examples: int | None = None, data_dir: str = "data") -> Dataset:
-    """The workload's data, its training set cut to ``examples`` where it is larger. Where Fashion-MNIST is not to be had: random bytes of the same shape."""
+    """The workload's data, its training set cut to ``examples`` where it is larger. Where Fashion-MNIST is not to be had:
+    random bytes of the same shape.
+    """
     try:
         data = load(Data(name=workload.data), data_dir)
     except RequestError:
@@ -33,8 +38,10 @@ def dataset_of(workload: Workload, examples: int | None = None, data_dir: str = 
     return replace(data, train_x=data.train_x[:examples], train_y=data.train_y[:examples])
 
 
-def block_of(workload: Workload, replicates: int, steps: int, tier: str = "economy", every: int | None = None) -> Block:
-    """Replicates 0 … of the workload. Without ``every`` nothing is observed between the start and the end."""
+def block_of(workload: Workload, replicates: int, steps: int, tier: str = "economy", every: int | None = None, path: str = "auto") -> Block:
+    """Replicates 0 … of the workload. Without ``every`` nothing is observed between the start and the end. ``path`` is the way
+    through the engine: auto, eager or native.
+    """
     numeric = Numeric(
         "float32",
         Data(name=workload.data),
@@ -43,8 +50,23 @@ def block_of(workload: Workload, replicates: int, steps: int, tier: str = "econo
         Optimizer(lr=workload.lr, momentum=workload.momentum),
         Train(steps=steps, batch_size=workload.batch),
         Probes(tier=tier, every=every or steps),
+        Engine(path),
     )
     return Block(Condition(workload.name, {}, asdict(numeric)), 0, replicates, SEED, "cpu")
+
+
+def path_taken(block: Block, dataset: Dataset) -> str:
+    """Which way the engine trains this block here: native needs a compiler."""
+    numeric = Numeric.of(block.condition.config)
+    return path_of(numeric, network_of(numeric, dataset), block.device)
+
+
+def calls_of(block: Block, dataset: Dataset) -> Callable[[], dict[str, float]]:
+    """Timed calls, each with a study seed of its own: the engine keeps batch orders for the next condition of the same
+    seed, and a second call would find them drawn.
+    """
+    seeds = itertools.count(block.seed + 1)
+    return lambda: timed_call(replace(block, seed=next(seeds)), dataset)
 
 
 def timed_call(block: Block, dataset: Dataset) -> dict[str, float]:

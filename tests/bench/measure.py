@@ -26,7 +26,7 @@ JAX_ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_para
 class Worker:
     """One contestant's process; see worker.py for what it is told."""
 
-    def __init__(self, contestant: str, variables: Mapping[str, str]) -> None:
+    def __init__(self, contestant: str, variables: Mapping[str, str], core: int | None = None) -> None:
         # MKL_CBWR is the suite's own setting, put into this process by importing it; its rivals run without
         inherited = {key: value for key, value in os.environ.items() if key not in ("MKL_CBWR", "XLA_FLAGS")}
         self.process = subprocess.Popen(
@@ -37,6 +37,10 @@ class Worker:
             cwd=ROOT,
             env={**inherited, "PYTHONPATH": str(ROOT), **variables},
         )
+
+        if core is not None and hasattr(os, "sched_setaffinity"):
+            cores = sorted(os.sched_getaffinity(0))
+            os.sched_setaffinity(self.process.pid, {cores[core % len(cores)]})
 
     def tell(self, **order: Any) -> None:
         """Send one line; does not wait."""
@@ -65,16 +69,22 @@ class Worker:
 
 @dataclass
 class Contestant:
-    """So many processes of one kind that run at once. ``name`` is how the figures call them."""
+    """So many processes of one kind that run at once. ``name`` is how the figures call them; ``job`` what is special in their jobs.
+
+    ``pinned`` keeps process k on core k: on a busy machine a scheduler that shares by session may leave all processes of one
+    session on a single core, whatever the other one does.
+    """
 
     name: str
     kind: str
     processes: int = 1
     variables: Mapping[str, str] = field(default_factory=lambda: ONE_THREAD)
+    job: Mapping[str, Any] = field(default_factory=dict)
+    pinned: bool = True
     workers: list[Worker] = field(default_factory=list)
 
     def __enter__(self) -> Contestant:
-        self.workers = [Worker(self.kind, self.variables) for _ in range(self.processes)]
+        self.workers = [Worker(self.kind, self.variables, core if self.pinned else None) for core in range(self.processes)]
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -84,7 +94,7 @@ class Contestant:
     def prepare(self, key: str, **job: Any) -> None:
         """Load, compile and warm up, one process after another."""
         for worker in self.workers:
-            worker.ask(prepare=key, **job)
+            worker.ask(prepare=key, **(job | self.job))
 
     def run(self, key: str) -> dict[str, float]:
         """Release all processes together. Of each clock the slowest process's reading: the work is done when all are."""

@@ -21,9 +21,9 @@ REPLICATES, EVERY = 32, 10
 TIERS = ("economy", "default", "full")
 
 WHAT = (
-    "Digits, 64-32-10, batch 64, R = 32, one thread; every tier observed every 10 steps, the default, beside `none`: tier economy at the start and the "
-    "end only. `training`, `probes` and `evaluation` are the engine's clocks train_seconds, probe_seconds and evaluate_seconds, `wall` the whole call of "
-    "train_block; minimum of the rounds of each. Shares are of the training time of `none`, from those minima."
+    "Digits, 64-32-10, batch 64, R = 32, one thread; every tier observed every 10 steps, the default, beside `none`: tier economy at the "
+    "start and the end only. `training`, `probes` and `evaluation` are the engine's clocks train_seconds, probe_seconds and "
+    "evaluate_seconds, `wall` the whole call of train_block; of each the minimum of the rounds. Shares are of the training time of `none`."
 )
 
 

@@ -11,25 +11,26 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from suite.nets.starts import replicate_slices
 from tests.bench import memory, targets
 from tests.bench.compare import export
 from tests.bench.environment import command, environment, write
 from tests.bench.figures import processor_share, rates, ratios, significant, summary
 from tests.bench.measure import ONE_THREAD, ROOT, Contestant, alternate
-from tests.bench.workloads import WORKLOADS, memory_per_replicate
+from tests.bench.workloads import WORKLOADS
+from tests.bench.workloads import memory as predicted_memory
 
 REPLICATES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 WHAT = (
     "Digits, 64-32-10, batch 64, one thread. Cost: the engine's clock train_seconds per replicate-step, the loop's wall time of training. "
-    "Memory: growth of the resident set over one block of 100 steps, in a fresh process for each point, from before the call of train_block to the "
-    "highest point in it. `measured_per_replicate` is the slope of a straight line through the points, `predicted_per_replicate` the sum of the terms."
+    "Memory: growth of the resident set over one block of 100 steps, in a fresh process for each point, from before the call of "
+    "train_block to the highest point in it, beside the sum of what the block must hold. Small blocks find room in what the libraries "
+    "already hold."
 )
 
 
@@ -63,9 +64,7 @@ def assess_speed(timed: dict[tuple[str, str], dict[str, list[float]]]) -> dict[s
                 "replicates": replicates,
                 "steps": steps_for(replicates),
                 "seconds": seconds,
-                "microseconds_per_replicate_step": {
-                    kind: significant(1e6 / rate) for kind, rate in speed[contestant, count].items()
-                },
+                "microseconds_per_replicate_step": {kind: significant(1e6 / rate) for kind, rate in speed[contestant, count].items()},
                 "processor_share": processor_share(readings),
             }
         )
@@ -89,18 +88,19 @@ def measure_memory() -> dict[str, Any]:
     return assess_memory(points)
 
 
-def assess_memory(points: Sequence[dict[str, int]]) -> dict[str, Any]:
-    """``points``: replicates and growth in bytes, with the sizes of the data."""
-    terms = memory_per_replicate(memory.WORKLOAD, points[0]["train"], points[0]["test"], memory.STEPS)
-    predicted = sum(terms.values())
-    slope = float(np.polyfit([point["replicates"] for point in points], [point["growth"] for point in points], 1)[0])
-    return {
-        "growth_bytes": {str(point["replicates"]): point["growth"] for point in points},
-        "terms": terms,
-        "predicted_per_replicate": predicted,
-        "measured_per_replicate": round(slope),
-        "targets": [targets.MEMORY.check(slope / predicted)],
-    }
+def assess_memory(points: Sequence[Mapping[str, int]]) -> dict[str, Any]:
+    """``points``: replicates and growth in bytes, with the sizes of the data. The target is on the largest block."""
+    rows = []
+    for point in points:
+        replicates = point["replicates"]
+        # as suite.training.evaluate cuts its pass
+        pieces = replicate_slices(replicates, point["train"] * max(memory.WORKLOAD.sizes))
+        together = max(piece.stop - piece.start for piece in pieces)
+        terms = predicted_memory(memory.WORKLOAD, replicates, together, point["train"], point["test"], memory.STEPS)
+        row = {"replicates": replicates, "measured_bytes": point["growth"], "predicted_bytes": sum(terms.values())}
+        rows.append(row | {"evaluated_together": together, "terms": terms})
+    largest = max(rows, key=lambda row: row["replicates"])
+    return {"rows": rows, "targets": [targets.MEMORY.check(largest["measured_bytes"] / largest["predicted_bytes"])]}
 
 
 def main(arguments: Sequence[str]) -> int:

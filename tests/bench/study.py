@@ -38,13 +38,13 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 }
 
 WHAT = (
-    "Wall times of whole commands, each in an empty folder, one thread, in alternating rounds. The shares of the study come from subtraction of "
-    "minima: MLflow = study - study with tracking=off; imports = a process that imports what a study does; training, probes and evaluation = the "
-    "engine's clocks in the record of the untracked study that took least; record and report = what is left of that study, composing and deciding "
-    "included. MLflow is written by a process of its own that starts while the study trains, so its share is what the user waits for; a negative "
-    "share is noise. The rival is a Hydra application that logs every step to MLflow in SQLite; its cost per "
-    "seed-run is extrapolated: the difference between multiruns of two lengths, over the difference in seeds, so start-up is left out in its favour. "
-    "`one process` is one seed by a command of its own, as a launcher that starts a process per seed would run it."
+    "Wall times of whole commands, each in an empty folder, one thread, in alternating rounds. The parts of the study come from "
+    "subtraction of minima: MLflow = study - study with tracking=off; imports = a process that imports what a study does; training, probes "
+    "and evaluation = the engine's clocks in the record of the fastest untracked study; record and report = the rest of that study, "
+    "composing and deciding included. MLflow is written by a process of its own that starts while the study trains, so its part is "
+    "what the user waits for; a negative part is noise. The rival: a Hydra application that logs every step to MLflow in SQLite. Its cost "
+    "per seed-run is extrapolated: the difference between multiruns of two lengths over the difference in seeds, so start-up is left out "
+    "in its favour. `one process` is one seed by a command of its own, as a launcher that starts a process per seed would run it."
 )
 
 

@@ -13,9 +13,10 @@ from typing import Any
 
 HEAD = """# Benchmarks
 
-Made by `make bench` from the JSON files in this folder, which hold every round, the environment and the command. Each figure is the minimum of
-alternating rounds (the median in brackets): the rivals run in turn within one run, since the machine may be shared. A processor share well below 1 says
-that it was. Targets were set before measuring (`tests/bench/targets.py`); a missed one fails no test.
+Made by `make bench` from the JSON files in this folder, which hold every round, the environment and the command. Each figure is the
+minimum of alternating rounds, with the median in brackets: the rivals run in turn within one run, since the machine may be shared. A
+processor share well below 1 says that it was, and shares of the peak then mean little. Targets were set before measuring
+(`tests/bench/targets.py`); a missed one fails no test.
 """
 
 
@@ -35,7 +36,8 @@ def ran_on(file: Mapping[str, Any]) -> str:
     e = file["environment"]
     packages = ", ".join(f"{name} {version}" for name, version in e["packages"].items() if version)
     return (
-        f"{file['what']}\n\n{e['date']}: {e['cpu']}, {e['cores']} cores, load {e['load'][0]} at the start and {e['load_at_end'][0]} at the end; "
+        f"{file['what']}\n\n{e['date']}: {e['cpu']}, {e['cores']} cores, load {e['load'][0]} at the start, "
+        f"{e['load_at_end'][0]} at the end; "
         f"Python {e['python']}, {packages}.\n\n`{file['command']}`\n"
     )
 
@@ -43,7 +45,12 @@ def ran_on(file: Mapping[str, Any]) -> str:
 def target_rows(targets: Iterable[Mapping[str, Any]]) -> str:
     """Figures beside their targets."""
     body = [
-        (t["figure"], f"{t['measured']:.3g}", f"≥ {t['at_least']:g}" if "at_least" in t else f"≤ {t['at_most']:g}", "yes" if t["met"] else "no")
+        (
+            t["figure"],
+            f"{t['measured']:.3g}",
+            f"≥ {t['at_least']:g}" if "at_least" in t else f"≤ {t['at_most']:g}",
+            "yes" if t["met"] else "no",
+        )
         for t in targets
     ]
     return rows(("figure", "measured", "target", "met"), body)
@@ -55,8 +62,12 @@ def engine(file: Mapping[str, Any]) -> str:
     for name, w in file["workloads"].items():
         shape = "-".join(map(str, w["layers"]))
         agreed = ", ".join(f"{rival} {value:.0e}" for rival, value in w["agreement"]["largest_relative_difference"].items())
-        parts.append(f"### {name}: {shape}, batch {w['batch']}, R = {w['replicates']}, {w['steps']} steps on {w['data']}\n")
-        parts.append(f"Same losses as ours after {w['agreement']['steps']} steps from the same start, relative difference at most: {agreed}.\n")
+        parts.append(
+            f"### {name}: {shape}, batch {w['batch']}, R = {w['replicates']}, {w['steps']} steps on {w['data']}, path {w['path']}\n"
+        )
+        parts.append(
+            f"Same losses as ours after {w['agreement']['steps']} steps from the same start, relative difference at most: {agreed}.\n"
+        )
         parts.append(
             rows(
                 ("contestant", "processes", "replicate-steps / s", "GFLOP / s", "share of sgemm peak", "processor share"),
@@ -91,17 +102,22 @@ def scaling(file: Mapping[str, Any]) -> str:
             ],
         )
     )
-    parts.append(rows(("R", "growth of the resident set, MB"), [(r, f"{b / 1e6:.1f}") for r, b in memory["growth_bytes"].items()]))
     parts.append(
         rows(
-            ("bytes per replicate", ""),
+            ("R", "measured, MB", "predicted, MB", "measured, kB per replicate", "predicted, kB per replicate"),
             [
-                *memory["terms"].items(),
-                ("predicted, all terms", memory["predicted_per_replicate"]),
-                ("measured, slope over R", memory["measured_per_replicate"]),
+                (
+                    r["replicates"],
+                    *(f"{r[key] / 1e6:.2f}" for key in ("measured_bytes", "predicted_bytes")),
+                    *(f"{r[key] / 1e3 / r['replicates']:.1f}" for key in ("measured_bytes", "predicted_bytes")),
+                )
+                for r in memory["rows"]
             ],
         )
     )
+    largest = memory["rows"][-1]
+    terms = [(term, f"{value / 1e3 / largest['replicates']:.1f}") for term, value in largest["terms"].items()]
+    parts.append(rows((f"predicted at R = {largest['replicates']}", "kB per replicate"), terms))
     parts.append(target_rows([*speed["targets"], *memory["targets"]]))
     return "\n".join(parts)
 
@@ -129,7 +145,8 @@ def study(file: Mapping[str, Any]) -> str:
     )
     parts.append(rows(("seconds per seed-run", ""), [(name, f"{value:.3g}") for name, value in file["seconds_per_seed_run"].items()]))
     parts.append(
-        f"The study trains {file['seed_runs']} seed-runs; the multirun would take {file['extrapolated_rival_study_seconds']:.0f} s for as many, extrapolated.\n"
+        f"The study trains {file['seed_runs']} seed-runs; the multirun would take {file['extrapolated_rival_study_seconds']:.0f} s for "
+        "as many, extrapolated.\n"
     )
     parts.append(target_rows(file["targets"]))
     return "\n".join(parts)

@@ -1,6 +1,7 @@
 """A process that is told by lines of JSON what to prepare and when to run. One contestant lives in it, warm and waiting.
 
-Lines in: {"prepare": key, ...job}, {"run": key}, {"agree": file, "workload": name}. Each is answered by one line, where ``error`` says what went wrong.
+Lines in: {"prepare": key, ...job}, {"run": key}, {"agree": file, "workload": name}. Each is
+answered by one line, in which ``error`` says what went wrong.
 """
 
 from __future__ import annotations

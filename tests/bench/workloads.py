@@ -52,20 +52,21 @@ WORKLOADS = {
 }
 
 
-def memory_per_replicate(workload: Workload, train: int, test: int, steps: int) -> dict[str, int]:
-    """Bytes a replicate needs while its block trains and is evaluated, term by term.
+def memory(workload: Workload, replicates: int, together: int, train: int, test: int, steps: int) -> dict[str, int]:
+    """Bytes a block needs while it trains and is evaluated, term by term.
 
-    ``train`` and ``test`` are the numbers of examples. The evaluation keeps input and output of every activation for both
-    sets, and the absolute values of one layer on the training set; it takes as many replicates at a time as fit its limit, here all of them. ``steps``
-    batches of indices are drawn ahead, from one permutation of the training set.
+    ``train`` and ``test`` are the numbers of examples, ``steps`` the steps whose batches are drawn ahead, from one
+    permutation of the training set for each epoch. The evaluation takes ``together`` replicates at a time; it keeps input and
+    output of every activation for both sets, and the absolute values of one layer on the training set.
     """
     inputs, outputs = workload.sizes[0], workload.sizes[-1]
     activations = 2 * sum(workload.hidden) + outputs
+    epochs = -(-steps // (train // workload.batch))
     return {
-        "parameters": FLOAT32 * workload.parameters,
-        "optimizer memory": FLOAT32 * workload.parameters,
-        "gradients": FLOAT32 * workload.parameters,
-        "batch": workload.batch * (FLOAT32 * inputs + INT64) + INT64 * (steps * workload.batch + train),
-        "training activations": FLOAT32 * workload.batch * activations,
-        "evaluation activations": FLOAT32 * ((train + test) * activations + train * max(workload.hidden)),
+        "parameters": FLOAT32 * workload.parameters * replicates,
+        "optimizer memory": FLOAT32 * workload.parameters * replicates,
+        "gradients": FLOAT32 * workload.parameters * replicates,
+        "batch": workload.batch * (FLOAT32 * inputs + INT64) * replicates,
+        "batch order": INT64 * (epochs * train + steps * workload.batch) * replicates,
+        "evaluation activations": FLOAT32 * ((train + test) * activations + train * max(workload.hidden)) * together,
     }

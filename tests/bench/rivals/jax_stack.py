@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,7 @@ def init(seed, replicates, sizes):
     """Stacked weights [replicate, in, out] and biases [replicate, out], uniform within 1/√fan-in."""
     params = []
     keys = jax.random.split(jax.random.key(seed), 2 * (len(sizes) - 1))
-    for layer, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for layer, (fan_in, fan_out) in enumerate(pairwise(sizes)):
         bound = fan_in**-0.5
         weight = jax.random.uniform(keys[2 * layer], (replicates, fan_in, fan_out), minval=-bound, maxval=bound)
         bias = jax.random.uniform(keys[2 * layer + 1], (replicates, fan_out), minval=-bound, maxval=bound)
