@@ -21,7 +21,7 @@ SEED = 0
 
 
 def dataset_of(workload: Workload, examples: int | None = None, data_dir: str = "data") -> Dataset:
-    """The workload's data, its training set cut to ``examples`` where it is larger. Where Fashion-MNIST is not to be had:
+    """The workload's data, training and test set cut to ``examples`` where they are larger. Where Fashion-MNIST is not to be had:
     random bytes of the same shape.
     """
     try:
@@ -35,7 +35,8 @@ def dataset_of(workload: Workload, examples: int | None = None, data_dir: str = 
         )
     if examples is None or examples >= len(data.train_x):
         return data
-    return replace(data, train_x=data.train_x[:examples], train_y=data.train_y[:examples])
+    part = slice(examples)
+    return replace(data, train_x=data.train_x[part], train_y=data.train_y[part], test_x=data.test_x[part], test_y=data.test_y[part])
 
 
 def block_of(workload: Workload, replicates: int, steps: int, tier: str = "economy", every: int | None = None, path: str = "auto") -> Block:

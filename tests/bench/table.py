@@ -70,7 +70,15 @@ def engine(file: Mapping[str, Any]) -> str:
         )
         parts.append(
             rows(
-                ("contestant", "processes", "replicate-steps / s", "GFLOP / s", "share of sgemm peak", "processor share"),
+                (
+                    "contestant",
+                    "processes",
+                    "replicate-steps / s",
+                    "GFLOP / s",
+                    "share of sgemm peak",
+                    "by processor time",
+                    "processor share",
+                ),
                 [
                     (
                         who,
@@ -78,13 +86,19 @@ def engine(file: Mapping[str, Any]) -> str:
                         both(c["replicate_steps_per_second"]) if "replicate_steps_per_second" in c else "",
                         both(c["gflops_per_second"]),
                         both(w["share_of_sgemm_peak"][who]) if who in w["share_of_sgemm_peak"] else "",
+                        w["share_of_sgemm_peak_by_processor_time"].get(who, ""),
                         f"{c['processor_share']:.2f}",
                     )
                     for who, c in w["contestants"].items()
                 ],
             )
         )
-        parts.append(rows(("ratio of rates", "minimum (median)"), [(label, both(ratio)) for label, ratio in w["ratios"].items()]))
+        parts.append(
+            rows(
+                ("ratio of rates", "minimum (median)", "by processor time"),
+                [(label, both(ratio), w["ratios_by_processor_time"].get(label, "")) for label, ratio in w["ratios"].items()],
+            )
+        )
         parts.append(target_rows(w["targets"]))
     return "\n".join(parts)
 

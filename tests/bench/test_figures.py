@@ -7,7 +7,7 @@ import pytest
 
 from tests.bench import compare, observation, scaling, study
 from tests.bench.contestants import PEAK_FLOPS
-from tests.bench.figures import Target, fastest, processor_share, rates, ratios, significant, summary
+from tests.bench.figures import Target, fastest, processor_seconds, processor_share, rates, ratios, significant, summary
 from tests.bench.workloads import WORKLOADS
 
 
@@ -45,6 +45,12 @@ def test_processor_share_is_of_the_whole_call():
     assert processor_share({"seconds": [1.0], "cpu": [0.5]}) == 0.5
 
 
+def test_processor_time_of_a_part_of_the_call():
+    """Half of a call of one processor second is half a second; the least round counts."""
+    assert processor_seconds({"seconds": [1.0, 3.0], "wall": [2.0, 4.0], "cpu": [1.0, 1.0]}) == 0.5
+    assert processor_seconds({"seconds": [1.0, 3.0], "cpu": [0.7, 0.6]}) == 0.6
+
+
 def test_targets_are_computed():
     assert Target("x", "at_least", 2.0).check(2.0) == {"figure": "x", "measured": 2.0, "at_least": 2.0, "met": True}
     assert not Target("x", "at_least", 2.0).check(1.999)["met"]
@@ -70,8 +76,11 @@ def test_comparison_counts_the_work_of_every_process():
     assert found["ratios"]["ours / ours eager"]["minimum"] == pytest.approx(2.0)
     assert found["ratios"]["ours / jax"]["minimum"] == pytest.approx(2.0)
     assert found["ratios"]["ours ×2 / best jax (jax default)"]["minimum"] == pytest.approx(3.2)
+    assert found["ratios_by_processor_time"] == {"ours / ours eager": 2.0, "ours / loop": 8.0, "ours / jax": 2.0}
     expected = 32 * workload.steps * workload.flops / 1e11
     assert found["share_of_sgemm_peak"]["ours"]["minimum"] == pytest.approx(expected, rel=1e-3)
+    assert found["share_of_sgemm_peak_by_processor_time"]["ours"] == pytest.approx(expected, rel=1e-3)
+    assert found["share_of_sgemm_peak_by_processor_time"]["loop"] == pytest.approx(expected / 8, rel=1e-3)
     assert found["share_of_sgemm_peak"]["ours ×2"]["minimum"] == pytest.approx(expected, rel=1e-3)
     assert found["contestants"]["sgemm ×2"]["gflops_per_second"]["minimum"] == pytest.approx(200.0)
     # the loop's target is 10, the others' 1
