@@ -178,7 +178,8 @@ def main(arguments: Sequence[str]) -> int:
             }
             body[name] = facts | assess(workload, timed, processes)
             print(f"{name}: {body[name]['ratios']}", file=sys.stderr)
-    write(options.out, WHAT, command("tests.bench.compare", arguments), started, {"workloads": body})
+            # after each workload, so that an interrupted run keeps what it has
+            write(options.out, WHAT, command("tests.bench.compare", arguments), started, {"workloads": body})
     return 0
 
 

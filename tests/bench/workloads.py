@@ -46,8 +46,8 @@ WORKLOADS = {
     workload.name: workload
     for workload in (
         Workload("digits", "digits", (64, 32, 10), 64, 300, 0.1),
-        Workload("wide", "fashion_mnist", (784, 128, 10), 128, 40, 0.05),
-        Workload("deep", "fashion_mnist", (784, 256, 256, 256, 10), 128, 10, 0.05),
+        Workload("wide", "fashion_mnist", (784, 128, 10), 128, 20, 0.05),
+        Workload("deep", "fashion_mnist", (784, 256, 256, 256, 10), 128, 6, 0.05),
     )
 }
 
