@@ -10,10 +10,13 @@ import numpy as np
 
 from tests.bench.workloads import Workload
 
-REPLICATES, STEPS, EXAMPLES = 3, 40, 1000
+REPLICATES, STEPS, EXAMPLES = 3, 12, 1000
 
-#: Relative; float32 in another order of summation strays by some 1e-6 over so few steps.
-TOLERANCE = 1e-4
+#: Relative. Float32 in another order of summation strays by some 1e-7 over so few steps. Over 40 steps one unit that is dead for an
+#: example here and alive there, by the last bit, may send a deep network 2e-4 apart: that is chaos, not another model.
+TOLERANCE = 1e-5
+#: By what share of itself a loss must have changed, or agreement would prove nothing.
+MOVED = 0.05
 
 
 def write_problem(workload: Workload, path: Path) -> tuple[list[float], list[float]]:
@@ -86,7 +89,7 @@ def deviation(before: Sequence[float], ours: Sequence[float], theirs: Sequence[f
     training moved a loss so little that agreement would prove nothing.
     """
     start, mine, other = (np.asarray(losses, dtype=np.float64) for losses in (before, ours, theirs))
-    if not (np.abs(start - mine) > 100 * TOLERANCE * start).all():
+    if not (np.abs(start - mine) > MOVED * start).all():
         raise ValueError(f"the losses hardly moved, from {start} to {mine}: agreement would prove nothing")
     worst = float(np.max(np.abs(other - mine) / mine))
     if not worst <= TOLERANCE:

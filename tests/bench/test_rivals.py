@@ -29,7 +29,7 @@ def test_agreement_needs_losses_that_moved():
         deviation([2.3, 2.3], [2.3, 2.3], [2.3, 2.3])
     with pytest.raises(ValueError, match="another model"):
         deviation([2.3, 2.3], [1.0, 1.0], [1.0, float("nan")])
-    assert deviation([2.3], [1.0], [1.00005]) == pytest.approx(5e-5)
+    assert deviation([2.3], [1.0], [1.000005]) == pytest.approx(5e-6)
 
 
 def test_batches_of_the_loop_are_permutations():
