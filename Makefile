@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint results report lock clean
+.PHONY: help setup run test lint results report bench lock clean
 
 help: ## List what can be done
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,14 @@ results: $(STAMP) ## Run the committed studies again, on digits and on Fashion-M
 
 report: $(STAMP) ## Rebuild every report, the index and the README's table
 	$(BIN)/python -m suite report
+
+bench: $(STAMP) ## Time the engine beside its rivals, and rewrite results/benchmarks (half an hour)
+	$(BIN)/python -m tests.bench.compare --out results/benchmarks/engine.json
+	$(BIN)/python -m tests.bench.scaling --out results/benchmarks/scaling.json
+	$(BIN)/python -m tests.bench.observation --out results/benchmarks/observation.json
+	$(BIN)/python -m tests.bench.study --out results/benchmarks/study.json
+	$(BIN)/python -m pytest -q -o addopts=--import-mode=importlib tests/bench/bench_parts.py --benchmark-json=results/benchmarks/parts.json
+	$(BIN)/python -m tests.bench.table results/benchmarks
 
 lock: $(STAMP) ## Resolve the lock file again
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --all-extras pyproject.toml -o requirements.lock

@@ -1,0 +1,119 @@
+"""Cost and memory against the number of replicates, and one replicate beside the plain loop.
+
+``python -m tests.bench.scaling --out results/benchmarks/scaling.json``
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from suite.nets.starts import replicate_slices
+from tests.bench import memory, targets
+from tests.bench.compare import export
+from tests.bench.environment import command, environment, write
+from tests.bench.figures import processor_share, rates, ratios, significant, summary
+from tests.bench.measure import ONE_THREAD, ROOT, Contestant, alternate
+from tests.bench.workloads import WORKLOADS
+from tests.bench.workloads import memory as predicted_memory
+
+REPLICATES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+WHAT = (
+    "Digits, 64-32-10, batch 64, one thread. Cost: the engine's clock train_seconds per replicate-step, the loop's wall time of training. "
+    "Memory: growth of the resident set over one block of 100 steps, in a fresh process for each point, from before the call of "
+    "train_block to the highest point in it, beside the sum of what the block holds on the engine's general path; the "
+    "native one reads batches in place. Small blocks find room in what the libraries already hold."
+)
+
+
+def steps_for(replicates: int) -> int:
+    """Enough steps for a steady figure, few enough for many rounds."""
+    return max(100, 1500 // replicates)
+
+
+def measure_speed(rounds: int) -> dict[str, Any]:
+    """Seconds per replicate-step of ours at every R and of the loop at R = 1, in the same rounds."""
+    with tempfile.TemporaryDirectory() as folder, Contestant("ours", "ours") as ours, Contestant("loop", "loop") as loop:
+        export(WORKLOADS["digits"], None, Path(folder))
+        job = {"workload": "digits", "folder": folder, "examples": None}
+        calls = [(loop, "1"), *((ours, str(count)) for count in REPLICATES)]
+        for contestant, count in calls:
+            contestant.prepare(count, **job, replicates=int(count), steps=steps_for(int(count)))
+        timed = alternate(calls, rounds)
+    return assess_speed(timed)
+
+
+def assess_speed(timed: dict[tuple[str, str], dict[str, list[float]]]) -> dict[str, Any]:
+    """``timed``: {(contestant, R): {clock: seconds}}."""
+    rows, speed = [], {}
+    for (contestant, count), readings in timed.items():
+        replicates = int(count)
+        seconds = summary(readings["seconds"])
+        speed[contestant, count] = rates(replicates * steps_for(replicates), seconds)
+        rows.append(
+            {
+                "contestant": contestant,
+                "replicates": replicates,
+                "steps": steps_for(replicates),
+                "seconds": seconds,
+                "microseconds_per_replicate_step": {kind: significant(1e6 / rate) for kind, rate in speed[contestant, count].items()},
+                "processor_share": processor_share(readings),
+            }
+        )
+    alone = ratios(speed["ours", "1"], speed["loop", "1"])
+    return {"rows": rows, "ours / loop at R = 1": alone, "targets": [targets.ALONE.check(alone["minimum"])]}
+
+
+def measure_memory() -> dict[str, Any]:
+    """One fresh process for each R."""
+    points = []
+    for count in REPLICATES:
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.bench.memory", str(count)],
+            cwd=ROOT,
+            env={**os.environ, **ONE_THREAD, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        points.append(json.loads(done.stdout))
+    return assess_memory(points)
+
+
+def assess_memory(points: Sequence[Mapping[str, int]]) -> dict[str, Any]:
+    """``points``: replicates and growth in bytes, with the sizes of the data. The target is on the largest block."""
+    rows = []
+    for point in points:
+        replicates = point["replicates"]
+        # as suite.training.evaluate cuts its pass
+        pieces = replicate_slices(replicates, point["train"] * max(memory.WORKLOAD.sizes))
+        together = max(piece.stop - piece.start for piece in pieces)
+        terms = predicted_memory(memory.WORKLOAD, replicates, together, point["train"], point["test"], memory.STEPS)
+        row = {"replicates": replicates, "measured_bytes": point["growth"], "predicted_bytes": sum(terms.values())}
+        rows.append(row | {"evaluated_together": together, "terms": terms})
+    largest = max(rows, key=lambda row: row["replicates"])
+    return {"rows": rows, "targets": [targets.MEMORY.check(largest["measured_bytes"] / largest["predicted_bytes"])]}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.scaling", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/scaling.json"))
+    parser.add_argument("--rounds", type=int, default=15)
+    options = parser.parse_args(arguments)
+    started = environment()
+    body = {"speed": measure_speed(options.rounds), "memory": measure_memory()}
+    write(options.out, WHAT, command("tests.bench.scaling", arguments), started, body)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
