@@ -53,13 +53,18 @@ class Model:
 
 @dataclass
 class Start:
-    """The state training begins from: ordinary, born_dead or killed.
+    """The state training begins from: ordinary, born_dead, killed, saturated_hidden, steepest or zero_loss.
 
     ``layer`` is the hidden layer (from 1) that is made dead, null for every one; ``units`` how many of its units are
     (the first so many, null for all); ``margin`` is how far below zero
     the unit's largest pre-activation is put; ``alive_on`` leaves exactly that many inputs above zero (born_dead);
     ``scale`` multiplies the weights of the dead units first. ``after`` is the number of ordinary steps before a
     kill, and ``optimizer_state`` (kept or cleared) what becomes of the optimizer's memory then.
+
+    ``saturated_hidden`` puts the largest pre-activation of every hidden unit at -``saturation``, or, where ``saturation`` is
+    negative, the smallest at its absolute value. ``steepest`` makes every hidden layer after the first the mean of the one
+    before less ½, where a stack of sigmoids has slope ¼. ``zero_loss`` trains ``after`` ordinary steps, then multiplies the output
+    layer by ``scale``, so that margins grow by that factor.
     """
 
     name: str = "ordinary"
@@ -70,6 +75,7 @@ class Start:
     scale: float = 1.0
     after: int = 100
     optimizer_state: str = "kept"
+    saturation: float = 0.0
 
 
 @dataclass
@@ -96,6 +102,11 @@ class Train:
     lr · t/warmup (0: none). ``clip`` is the largest L2 norm of one replicate's whole mini-batch gradient, which is scaled
     down to it where it is larger (null: no limit). ``tasks`` cuts the steps into that many equal tasks; what differs between
     them is data.shift.
+
+    ``trainable`` is all, or output (hidden layers keep their starting values: random features). ``loss_scale`` multiplies
+    the loss before the backward pass; gradients are divided by it, in float32 at least, before anything uses them.
+    For precision float16 and bfloat16, ``rounding`` (nearest or stochastic) brings the updated weights back to that
+    precision, and ``master_weights`` keeps a float32 copy that the updates go to.
     """
 
     steps: int = 300
@@ -104,6 +115,10 @@ class Train:
     warmup: int = 0
     clip: float | None = None
     tasks: int = 1
+    trainable: str = "all"
+    loss_scale: float = 1.0
+    rounding: str = "nearest"
+    master_weights: bool = False
 
 
 @dataclass
@@ -133,14 +148,20 @@ class Remedy:
 
 @dataclass
 class Probes:
-    """What is measured. ``tier`` is economy, default or full; ``every`` the number of steps between evaluations;
+    """What is measured. ``tier`` is bare, economy, default or full; ``every`` the number of steps between evaluations;
     ``extra`` names further probes; ``dormant_tau`` the threshold of the dormant fraction.
+
+    For extra probes: ``escape_share`` is how far below the loss of the best constant predictor, as a share of it, the training
+    loss must fall to count as having left the plateau (``plateau``); ``late_steps`` how many of the last steps are the
+    late phase (``late``).
     """
 
     tier: str = "default"
     every: int = 10
     extra: list[str] = field(default_factory=list)
     dormant_tau: float = 0.025
+    escape_share: float = 0.1
+    late_steps: int = 512
 
 
 @dataclass

@@ -10,15 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from suite.config.choices import STARTS_LATER
 from suite.config.numeric import Numeric
 from suite.data import Dataset
 from suite.nets.initial import initial_parameters
 from suite.nets.mlp import Mlp, groups_of
-from suite.nets.starts import make_dead
+from suite.nets.starts import placed
 from suite.probes import registry
 from suite.probes.views import Evaluation, Layout, Probe, Watch
 from suite.streams import BatchOrder
-from suite.training import optimizers
+from suite.training import updates
 from suite.training.course import Course
 from suite.training.eager import State
 from suite.training.evaluate import Task, outputs, pre_activations
@@ -55,6 +56,9 @@ def layout_of(numeric: Numeric, dataset: Dataset) -> Layout:
         examples=examples,
         steps=numeric.train.steps,
         tasks=numeric.train.tasks,
+        loss_scale=numeric.train.loss_scale,
+        escape_share=numeric.probes.escape_share,
+        late_steps=numeric.probes.late_steps,
     )
 
 
@@ -106,7 +110,7 @@ def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace
     replicates = range(block.first, block.first + block.count)
     data = dataset.tensors(device, dtype, numeric.data.offset)
     net = network_of(numeric, dataset)
-    task = Task(net, data, loss_of(numeric, dataset), dataset.classes is not None)
+    task = Task(net, data, loss_of(numeric, dataset), dataset.classes is not None, None, numeric.train.loss_scale)
     layout = layout_of(numeric, dataset)
     probes = registry.build(numeric.probes, layout)
     watched = frozenset[Watch]().union(*(probe.watches() for probe in probes))
@@ -114,7 +118,7 @@ def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace
 
     parameters, buffers = initial_parameters(net, numeric.model, block.seed, replicates, device, dtype)
     never = torch.full((block.count,), -1, dtype=torch.int64, device=device)
-    state = State(parameters, buffers, optimizers.build(numeric.optimizer, parameters, numeric.train.warmup), never)
+    state = State(parameters, buffers, updates.build(numeric, parameters, block.seed, replicates), never)
     begin(state, steps_run, task, numeric, block.seed, replicates)
     course = Course(numeric, block.seed, replicates)
     every_step = course.every_step(task, state)
@@ -161,7 +165,7 @@ def begin(state: State, steps_run: Steps, task: Task, numeric: Numeric, seed: in
     start = numeric.start
     if start.name == "ordinary":
         return
-    if start.name == "killed" and start.after:
+    if start.name in STARTS_LATER and start.after:
         # a stream of its own, so that the recorded steps see the same batches as every other condition
         order = BatchOrder(seed, replicates, len(task.data.train_x), numeric.train.batch_size, purpose="prelude")
         steps_run.run(state, order.stretch(0, start.after), 0)
@@ -169,8 +173,8 @@ def begin(state: State, steps_run: Steps, task: Task, numeric: Numeric, seed: in
         state.diverged_at = state.diverged_at.clamp(max=0)
         if start.optimizer_state == "cleared":
             state.stepper.clear()
-    dead = make_dead(task.net, state.parameters, state.buffers, task.data.train_x, start)
-    for name, value in dead.items():
+    there = placed(task.net, state.parameters, state.buffers, task.data.train_x, start)
+    for name, value in there.items():
         state.parameters[name].copy_(value)
 
 
