@@ -7,6 +7,7 @@ by its loss.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -47,8 +48,8 @@ def zero_one_test(series: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 class Late(Quiet):
-    """Of the last ``probes.late_steps`` steps, at the end: ``late_period``, the smallest number of steps after which every parameter has
-    again the bits it had at the beginning of the window (0: none in the window); ``late_rises_share``, the share of steps on which the
+    """Of the last ``probes.late_steps`` steps (or all there are), at the end: ``late_period``, the smallest number of steps after which every parameter has
+    again, and at every multiple in the window, the bits it had at the window's beginning (0: no such number); ``late_rises_share``, the share of steps on which the
     mini-batch loss rose; ``late_chaos``, K of the 0-1 test on that loss. And exactly one of these is 1, the others 0:
 
     - ``late_static``: period 1; ``late_periodic``: a period of 2 or more;
@@ -60,7 +61,7 @@ class Late(Quiet):
     """
 
     def __init__(self, layout: Layout) -> None:
-        self.first = layout.steps - layout.late_steps
+        self.first = max(layout.steps - layout.late_steps, 0)
         self.taken = 0
         self.origin: dict[str, Tensor] = {}
         self.period: Tensor | None = None
@@ -85,8 +86,7 @@ class Late(Quiet):
             self._begin(view.parameters)
         return {}
 
-    def _begin(self, parameters: object) -> None:
-        assert isinstance(parameters, dict)
+    def _begin(self, parameters: Mapping[str, Tensor]) -> None:
         self.origin = {name: value.detach().clone() for name, value in parameters.items()}
 
     def after_steps(self, stretch: Stretch) -> None:
@@ -104,7 +104,10 @@ class Late(Quiet):
         ).all(dim=0)
         if self.period is None:
             self.period = torch.zeros_like(same, dtype=torch.float64)
-        self.period = torch.where(same & (self.period == 0), float(self.taken - self.first), self.period)
+        at = float(self.taken - self.first)
+        # what came back once must come back every time
+        missed = (self.period > 0) & (at % self.period.clamp(min=1) == 0) & ~same
+        self.period = torch.where(same & (self.period == 0), at, torch.where(missed, 0.0, self.period))
 
     def finish(self) -> dict[str, Tensor]:
         """Sorts every replicate into one class."""

@@ -117,3 +117,10 @@ def test_the_zero_one_test_on_the_logistic_map():
 def test_a_window_as_long_as_the_run_begins_before_the_first_step():
     found = course(torch.ones(2, dtype=torch.float32), lambda w: -w, lambda w: w**2, 100, 100)
     assert found["late_period"] == [2, 2]
+
+
+def test_coming_back_once_is_no_period():
+    """0, 0, 1, 2, 0, 3, 4, …: still for a step, back at the fourth, never again."""
+    path = iter([0, 1, 2, 0, *range(3, 99)])
+    found = course(torch.zeros(1, dtype=torch.float32), lambda w: torch.full_like(w, float(next(path))), lambda w: w**2, 100, 100)
+    assert found["late_period"] == [0]
