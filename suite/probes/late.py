@@ -29,7 +29,9 @@ def zero_one_test(series: NDArray[np.float64]) -> NDArray[np.float64]:
     time of its mean square displacement, less the oscillating term, the median over 100 angles in (π/5, 4π/5).
     """
     length = series.shape[1]
-    lags = np.arange(1, length // 10 + 1)
+    if length < 8:  # too short to tell; a window of a real run is at least 64
+        return np.zeros(len(series))
+    lags = np.arange(1, max(length // 10, 2) + 1)
     spread = series.std(axis=1, keepdims=True)
     scaled = np.where(spread > 0, (series - series.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1.0), 0.0)
     # spread evenly without a period of their own: multiples of the golden ratio
@@ -48,9 +50,10 @@ def zero_one_test(series: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 class Late(Quiet):
-    """Of the last ``probes.late_steps`` steps (or all there are), at the end: ``late_period``, the smallest number of steps after which every parameter has
-    again, and at every multiple in the window, the bits it had at the window's beginning (0: no such number); ``late_rises_share``, the share of steps on which the
-    mini-batch loss rose; ``late_chaos``, K of the 0-1 test on that loss. And exactly one of these is 1, the others 0:
+    """Of the last ``probes.late_steps`` steps (or all there are), at the end: ``late_period``, the smallest number of steps after
+    which, and after every multiple of which, every parameter has the bits it had at the window's beginning (0: no such
+    number); ``late_rises_share``, the share of steps on which the mini-batch loss rose; ``late_chaos``, K of the 0-1 test on that
+    loss. And exactly one of these is 1, the others 0:
 
     - ``late_static``: period 1; ``late_periodic``: a period of 2 or more;
     - ``late_drifting``: no period and the loss rises on at most 5 % of the steps: training is still going down;
