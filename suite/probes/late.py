@@ -52,8 +52,8 @@ def zero_one_test(series: NDArray[np.float64]) -> NDArray[np.float64]:
 class Late(Quiet):
     """Of the last ``probes.late_steps`` steps (or all there are), at the end: ``late_period``, the smallest number of steps after
     which, and after every multiple of which, every parameter has the bits it had at the window's beginning (0: no such
-    number); ``late_rises_share``, the share of steps on which the mini-batch loss rose; ``late_chaos``, K of the 0-1 test on that
-    loss. And exactly one of these is 1, the others 0:
+    number); ``late_rises_share``, the share of steps on which the mini-batch loss rose; ``late_chaos``, K of the 0-1 test on its
+    changes. And exactly one of these is 1, the others 0:
 
     - ``late_static``: period 1; ``late_periodic``: a period of 2 or more;
     - ``late_drifting``: no period and the loss rises on at most 5 % of the steps: training is still going down;
@@ -119,7 +119,8 @@ class Late(Quiet):
         losses = torch.stack(self.losses, dim=1).double()
         rises = (losses[:, 1:] > losses[:, :-1]).double().mean(dim=1)
         finite = torch.where(torch.isfinite(losses), losses, 0.0).cpu().numpy()
-        chaos = torch.from_numpy(zero_one_test(finite)).to(rises.device)
+        # the test is for a stationary series: the change of the loss, a function of the weights like the loss, has no trend
+        chaos = torch.from_numpy(zero_one_test(np.diff(finite, axis=1))).to(rises.device)
         aperiodic = self.period == 0
         rising = aperiodic & (rises > DRIFT)
         kinds = {

@@ -124,3 +124,16 @@ def test_coming_back_once_is_no_period():
     path = iter([0, 1, 2, 0, *range(3, 99)])
     found = course(torch.zeros(1, dtype=torch.float32), lambda w: torch.full_like(w, float(next(path))), lambda w: w**2, 100, 100)
     assert found["late_period"] == [0]
+
+
+def test_a_trend_does_not_hide_what_rides_on_it():
+    """Noise, and a slow turning, on a loss that falls a thousand times as far as either."""
+    noise = torch.from_numpy(np.random.default_rng(1).standard_normal((2000, 1)))
+    steps = iter(range(2000))
+
+    def loss(w: torch.Tensor) -> torch.Tensor:
+        step = next(steps)
+        return torch.stack([1000 - step + noise[step], 1000 - step + torch.tensor([40 * math.sin(0.3 * step)], dtype=torch.float64)])
+
+    found = course(torch.zeros(2, dtype=torch.float64), lambda w: w + 1.0, loss, 2000, 1000)
+    assert [kind_of(found, i) for i in range(2)] == ["late_chaotic", "late_regular"]
