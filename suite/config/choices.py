@@ -7,11 +7,13 @@ from collections.abc import Iterable
 
 from suite.vocabulary import RequestError
 
-ACTIVATIONS = ("relu", "leaky_relu", "sigmoid", "tanh", "elu", "gelu", "silu", "prelu", "step")
+ACTIVATIONS = ("relu", "leaky_relu", "sigmoid", "tanh", "elu", "gelu", "silu", "prelu", "step", "step_ste")
 NORMS = ("none", "batch", "layer")
 NORM_POSITIONS = ("before", "after")
 INITS = ("pytorch", "he", "glorot", "rai")
-STARTS = ("ordinary", "born_dead", "killed", "saturated", "saddle")
+STARTS = ("ordinary", "born_dead", "killed", "saturated", "saddle", "saturated_hidden", "steepest", "zero_loss")
+#: Starts that come after ``start.after`` ordinary steps.
+STARTS_LATER = ("killed", "zero_loss")
 OPTIMIZER_STATES = ("kept", "cleared")
 FIRST_ORDER = ("sgd", "adam")
 SECOND_ORDER = (
@@ -32,11 +34,15 @@ DECAYS = ("l2", "decoupled")
 DECAY_ON = ("weights", "biases", "both")
 SHIFTS = ("none", "permuted_pixels", "permuted_labels")
 REMEDIES = ("none", "reinit_dead", "bias_bump", "leaky_swap", "redo", "shrink_perturb", "continual_backprop")
-LOSSES = ("cross_entropy", "squared_error", "binary_cross_entropy")
+LOSSES = ("cross_entropy", "squared_error", "binary_cross_entropy", "hinge")
+ROUNDINGS = ("nearest", "stochastic")
+TRAINABLE = ("all", "output")
 DATASETS = ("digits", "fashion_mnist", "mnist", "cifar10", "gaussian", "blobs", "teacher", "abs", "axes", "constant")
-PRECISIONS = ("float32", "float64")
+PRECISIONS = ("float32", "float64", "float16", "bfloat16")
+#: Those narrower than float32.
+HALVES = ("float16", "bfloat16")
 DEVICES = ("auto", "cpu", "cuda")
-TIERS = ("economy", "default", "full")
+TIERS = ("bare", "economy", "default", "full")
 PROBES = (
     "fit",
     "dead",
@@ -55,6 +61,13 @@ PROBES = (
     "curvature",
     "stationary",
     "escape",
+    "initial_gradients",
+    "layer_gradients",
+    "plateau",
+    "underflow",
+    "zero_loss",
+    "late",
+    "stalled",
 )
 PATHS = ("auto", "eager", "native")
 EXECUTORS = ("serial", "local")

@@ -55,7 +55,7 @@ class Model:
 
 @dataclass
 class Start:
-    """The state training begins from: ordinary, born_dead, killed, saturated or saddle.
+    """The state training begins from: ordinary, born_dead, killed, saturated, saddle, saturated_hidden, steepest or zero_loss.
 
     ``layer`` is the hidden layer (from 1) that is made dead, null for every one; ``units`` how many of its units are
     (the first so many, null for all); ``margin`` is how far below zero
@@ -65,6 +65,10 @@ class Start:
 
     ``saturated`` puts the output unit's pre-activation at -``margin`` on every input; ``saddle`` multiplies every initial
     parameter by ``distance`` (0: the origin itself).
+    ``saturated_hidden`` puts the largest pre-activation of every hidden unit at -``saturation``, or, where ``saturation`` is
+    negative, the smallest at its absolute value. ``steepest`` makes every hidden layer after the first the mean of the one
+    before less ½, where a stack of sigmoids has slope ¼. ``zero_loss`` trains ``after`` ordinary steps, then multiplies the output
+    layer by ``scale``, so that margins grow by that factor.
     """
 
     name: str = "ordinary"
@@ -76,6 +80,7 @@ class Start:
     after: int = 100
     optimizer_state: str = "kept"
     distance: float = 0.0
+    saturation: float = 0.0
 
 
 @dataclass
@@ -108,6 +113,11 @@ class Train:
     lr · t/warmup (0: none). ``clip`` is the largest L2 norm of one replicate's whole mini-batch gradient, which is scaled
     down to it where it is larger (null: no limit). ``tasks`` cuts the steps into that many equal tasks; what differs between
     them is data.shift.
+
+    ``trainable`` is all, or output (hidden layers keep their starting values: random features). ``loss_scale`` multiplies
+    the loss before the backward pass; gradients are divided by it, in float32 at least, before anything uses them.
+    For precision float16 and bfloat16, ``rounding`` (nearest or stochastic) brings the updated weights back to that
+    precision, and ``master_weights`` keeps a float32 copy that the updates go to.
     """
 
     steps: int = 300
@@ -116,6 +126,10 @@ class Train:
     warmup: int = 0
     clip: float | None = None
     tasks: int = 1
+    trainable: str = "all"
+    loss_scale: float = 1.0
+    rounding: str = "nearest"
+    master_weights: bool = False
 
 
 @dataclass
@@ -145,12 +159,15 @@ class Remedy:
 
 @dataclass
 class Probes:
-    """What is measured. ``tier`` is economy, default or full; ``every`` the number of steps between evaluations;
+    """What is measured. ``tier`` is bare, economy, default or full; ``every`` the number of steps between evaluations;
     ``extra`` names further probes; ``dormant_tau`` the threshold of the dormant fraction.
 
     For extra probes: ``escape_loss`` is the training loss at or below which a network counts as out (``escape``);
     ``critical_below`` the gradient norm at or below which a point counts as critical (``stationary``);
     ``hessian_examples`` takes the Hessian over the first so many training examples (null: all).
+    For extra probes: ``escape_share`` is how far below the loss of the best constant predictor, as a share of it, the training
+    loss must fall to count as having left the plateau (``plateau``); ``late_steps`` how many of the last steps are the
+    late phase (``late``).
     """
 
     tier: str = "default"
@@ -160,6 +177,8 @@ class Probes:
     escape_loss: float = 0.0
     critical_below: float = 1e-8
     hessian_examples: int | None = None
+    escape_share: float = 0.1
+    late_steps: int = 512
 
 
 @dataclass

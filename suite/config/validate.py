@@ -9,6 +9,8 @@ from suite.config import choices
 from suite.config.schema import Settings
 from suite.vocabulary import RequestError
 
+FLOAT16_MAX = 65504.0
+
 
 def validate(settings: Settings, where: str = "") -> None:
     """Raises RequestError for the first value that cannot be. ``where`` names the condition it belongs to."""
@@ -58,6 +60,10 @@ def validate(settings: Settings, where: str = "") -> None:
         f"model.output_unit=sigmoid needs train.loss=squared_error; {t.loss} takes linear outputs as logits",
     )
     need(settings.start.after >= 0, f"start.after={settings.start.after} must not be negative")
+    _precision(s, need)
+    need(0 < p.escape_share < 1, f"probes.escape_share={p.escape_share} must lie in (0, 1)")
+    need(p.late_steps >= 64, f"probes.late_steps={p.late_steps} must be at least 64")
+    need("late" not in p.extra or p.late_steps <= t.steps, f"probes.late_steps={p.late_steps} exceeds train.steps={t.steps}")
     for key in ("examples", "features", "classes"):
         need(getattr(s.data, key) >= 1, f"data.{key}={getattr(s.data, key)} must be at least 1")
     need(math.isfinite(s.data.offset), f"data.offset={s.data.offset} must be finite")
@@ -134,13 +140,35 @@ def _second_order(s: Settings, need: Need) -> None:
     if o.name in choices.FIRST_ORDER:
         return
     need(o.weight_decay == 0, f"optimizer.weight_decay={o.weight_decay} has no meaning for {o.name}, which follows the loss alone")
-    for key, holds in (("train.warmup", s.train.warmup == 0), ("train.clip", s.train.clip is None), ("remedy", s.remedy.name == "none")):
+    for key, holds in (
+        ("train.warmup", s.train.warmup == 0),
+        ("train.clip", s.train.clip is None),
+        ("remedy", s.remedy.name == "none"),
+        ("train.loss_scale", s.train.loss_scale == 1),
+        ("precision", s.precision not in choices.HALVES),
+        ("train.trainable", s.train.trainable == "all"),
+    ):
         need(holds, f"{key} serves the first-order optimizers ({', '.join(choices.FIRST_ORDER)}), not optimizer.name={o.name}")
     if o.name == "kfac":
         need(
             m.norm == "none" and m.activation != "prelu",
             "optimizer.name=kfac has factors for linear layers only; model.norm must be none and model.activation not prelu",
         )
+
+
+def _precision(s: Settings, need: Need) -> None:
+    t, half = s.train, s.precision in choices.HALVES
+    need(t.loss_scale > 0 and math.isfinite(t.loss_scale), f"train.loss_scale={t.loss_scale} must be above zero")
+    need(
+        s.precision != "float16" or t.loss_scale <= FLOAT16_MAX,
+        f"train.loss_scale={t.loss_scale} is infinite in precision=float16, whose largest number is {FLOAT16_MAX}",
+    )
+    for key, asked in (("rounding=stochastic", t.rounding == "stochastic"), ("master_weights=true", t.master_weights)):
+        need(not asked or half, f"train.{key} needs precision float16 or bfloat16; {s.precision} is what it would round from")
+    need(
+        not (t.master_weights and t.rounding == "stochastic"),
+        "train.rounding=stochastic has no meaning with train.master_weights=true, where the weights are the nearest to their master",
+    )
 
 
 def _names(s: Settings, prefix: str) -> None:
@@ -162,6 +190,8 @@ def _names(s: Settings, prefix: str) -> None:
         ("train.loss", s.train.loss, choices.LOSSES),
         ("data.shift", s.data.shift, choices.SHIFTS),
         ("remedy.name", s.remedy.name, choices.REMEDIES),
+        ("train.trainable", s.train.trainable, choices.TRAINABLE),
+        ("train.rounding", s.train.rounding, choices.ROUNDINGS),
         ("probes.tier", s.probes.tier, choices.TIERS),
         ("engine.path", s.engine.path, choices.PATHS),
         ("executor.name", s.executor.name, choices.EXECUTORS),

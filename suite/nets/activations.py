@@ -27,29 +27,43 @@ def _leaky_relu(pre: Tensor, slope: float | Tensor) -> Tensor:
     return F.leaky_relu(pre, float(slope))
 
 
+#: A multiple of the number of elements in any vector register.
+_VECTOR = 64
+
+
+def _whole_vectors(function: Callable[[Tensor], Tensor], pre: Tensor) -> Tensor:
+    """``function`` on a tensor padded to whole vector registers. What is left over at a tensor's end goes through another
+    implementation of exp, whose last bit may differ, and whose elements are left over depends on how many replicates there are.
+    """
+    short = -pre.numel() % _VECTOR
+    if not short:
+        return function(pre)
+    return function(F.pad(pre.reshape(-1), (0, short)))[: pre.numel()].reshape(pre.shape)
+
+
 def _sigmoid(pre: Tensor, slope: float | Tensor) -> Tensor:
     """1 / (1 + e^-x)."""
-    return torch.sigmoid(pre)
+    return _whole_vectors(torch.sigmoid, pre)
 
 
 def _tanh(pre: Tensor, slope: float | Tensor) -> Tensor:
     """Hyperbolic tangent."""
-    return torch.tanh(pre)
+    return _whole_vectors(torch.tanh, pre)
 
 
 def _elu(pre: Tensor, slope: float | Tensor) -> Tensor:
     """X above zero, e^x - 1 below (Clevert et al. 2016, α = 1)."""
-    return F.elu(pre)
+    return _whole_vectors(F.elu, pre)
 
 
 def _gelu(pre: Tensor, slope: float | Tensor) -> Tensor:
     """X Φ(x), the exact form (Hendrycks & Gimpel 2016)."""
-    return F.gelu(pre)
+    return _whole_vectors(F.gelu, pre)
 
 
 def _silu(pre: Tensor, slope: float | Tensor) -> Tensor:
     """X · sigmoid(x)."""
-    return F.silu(pre)
+    return _whole_vectors(F.silu, pre)
 
 
 def _prelu(pre: Tensor, slope: float | Tensor) -> Tensor:
@@ -63,6 +77,14 @@ def _step(pre: Tensor, slope: float | Tensor) -> Tensor:
     return torch.relu(torch.sign(pre))
 
 
+def _step_ste(pre: Tensor, slope: float | Tensor) -> Tensor:
+    """The same step with the straight-through estimator: derivative 1 where |x| ≤ 1, else 0 (Bengio et al. 2013, clipped as in
+    Hubara et al. 2016).
+    """
+    within = torch.where(pre.detach().abs() <= 1, pre, 0.0)
+    return (pre.detach() > 0).to(pre.dtype) + (within - within.detach())  # the difference is exactly 0 and carries the gradient
+
+
 ACTIVATIONS: dict[str, Activation] = {
     "relu": _relu,
     "leaky_relu": _leaky_relu,
@@ -73,6 +95,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "silu": _silu,
     "prelu": _prelu,
     "step": _step,
+    "step_ste": _step_ste,
 }
 
 #: PReLU's initial slope, as in torch.nn.PReLU.

@@ -20,6 +20,9 @@ from suite.nets.norms import batch_norm, batch_statistics, layer_norm, updated_r
 Parameters = dict[str, Tensor]
 Buffers = dict[str, Tensor]
 
+#: Types narrower than float32.
+HALVES = (torch.float16, torch.bfloat16)
+
 #: Parameter groups, by which gradients and movement are reported.
 GROUPS = ("hidden_weight", "hidden_bias", "output_weight", "output_bias", "norm", "slope")
 
@@ -98,8 +101,8 @@ class Mlp:
     def linear(
         self, parameters: Mapping[str, Tensor], name: str, values: Float[Tensor, "replicate batch in"]
     ) -> Float[Tensor, "replicate batch out"]:
-        """Values · W + b, all replicates at once."""
-        return torch.baddbmm(parameters[f"{name}.bias"][:, None, :], values, parameters[f"{name}.weight"])
+        """Values · W + b, all replicates at once; see ``affine``."""
+        return affine(parameters[f"{name}.bias"], values, parameters[f"{name}.weight"])
 
     def forward(
         self,
@@ -158,6 +161,22 @@ class Mlp:
         # torch keeps the unbiased variance in the running statistic and uses the biased one in the pass
         new_buffers[var_key] = updated_running(buffers[var_key], var.detach() * (count / max(count - 1, 1)))
         return batch_norm(values, scale, shift, mean, var)
+
+
+def affine(
+    bias: Float[Tensor, "replicate out"],
+    values: Float[Tensor, "replicate batch in"],
+    weight: Float[Tensor, "replicate fan_in out"],
+) -> Float[Tensor, "replicate batch out"]:
+    """Values · W + b. For float16 and bfloat16 the product and its gradients are summed in float32 and rounded once.
+
+    Torch's own half-precision products choose a kernel by size, replicates included, and those that use the CPU's bfloat16
+    instructions flush subnormal numbers to zero: a replicate's bits would depend on its company, and the smallest gradients on
+    the machine.
+    """
+    if values.dtype in HALVES:
+        return torch.baddbmm(bias[:, None, :].float(), values.float(), weight.float()).to(values.dtype)
+    return torch.baddbmm(bias[:, None, :], values, weight)
 
 
 def group_of(parameter: str) -> str:

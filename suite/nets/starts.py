@@ -1,4 +1,4 @@
-"""Where training begins: dead units, a saturated output, a saddle. Knows no training loop.
+"""Where training begins: units dead or saturated, a saddle, stacks at their steepest, margins grown. Knows no training loop.
 
 Units are made dead by lowering biases until the training set no longer reaches them; ``born_dead`` applies this to fresh
 parameters, ``killed`` to parameters in the middle of training.
@@ -41,6 +41,12 @@ def placed(net: Mlp, parameters: Parameters, buffers: Buffers, inputs: Float[Ten
         return saturated(parameters, start)
     if start.name == "saddle":
         return near_origin(parameters, start)
+    if start.name == "steepest":
+        return steepest(net, parameters)
+    if start.name == "zero_loss":
+        return {name: value * start.scale if name.startswith("output.") else value.clone() for name, value in parameters.items()}
+    if start.name == "saturated_hidden":
+        start = replace(start, margin=start.saturation, alive_on=0)
     return parameters if start.name == "ordinary" else make_dead(net, parameters, buffers, inputs, start)
 
 
@@ -65,6 +71,20 @@ def near_origin(parameters: Parameters, start: Start) -> Parameters:
 
 
 @torch.no_grad()
+def steepest(net: Mlp, parameters: Parameters) -> Parameters:
+    """Return parameters in which every hidden layer after the first is the mean of the layer before less ½.
+
+    A stack of sigmoids then has its only fixed point at pre-activation 0, where σ(0) - ½ = 0 and the slope is σ'(0) = ¼. It
+    contracts towards that point by 4 in every layer, and a gradient passing back through the stack shrinks by 4 as well.
+    """
+    result = {name: value.clone() for name, value in parameters.items()}
+    for name, fan_in, _ in net.linears[1:-1]:
+        result[f"{name}.weight"].fill_(1.0 / fan_in)
+        result[f"{name}.bias"].fill_(-0.5)
+    return result
+
+
+@torch.no_grad()
 def make_dead(
     net: Mlp,
     parameters: Parameters,
@@ -77,7 +97,8 @@ def make_dead(
 
     The bias of each unit becomes -(largest w·x) - ``start.margin``; with ``alive_on`` = k > 0 it is put halfway
     between the k-th and (k+1)-th largest w·x, so that k inputs stay above zero (distinct inputs assumed). Weights of
-    these units are multiplied by ``start.scale`` first. A norm before the activation sees the shifted bias and may undo
+    these units are multiplied by ``start.scale`` first. A saturated start on the positive side (``saturation`` below zero) puts
+    the smallest pre-activation at -``saturation`` instead. A norm before the activation sees the shifted bias and may undo
     it: that is the network's business, not corrected here.
     """
     result = {name: value.clone() for name, value in parameters.items()}
@@ -89,6 +110,8 @@ def make_dead(
         weight, bias = result[f"{layer}.weight"], result[f"{layer}.bias"]
         units = slice(start.units)
         weight[:, :, units].mul_(start.scale)
+        # as in ``affine``: half-precision products are summed in float32
+        wide = torch.promote_types(weight.dtype, torch.float32)
         for part in replicate_slices(count, inputs.shape[0] * widest):
             piece = {name: value[part] for name, value in result.items()}
             statistics = {name: value[part] for name, value in buffers.items()}
@@ -98,10 +121,12 @@ def make_dead(
                 piece |= {"output.weight": piece[f"{layer}.weight"], "output.bias": torch.zeros_like(bias[part])}
                 drive = upstream.forward(piece, statistics, reached, training=True).output
             else:
-                drive = torch.bmm(reached, weight[part])
+                drive = torch.bmm(reached.to(wide), weight[part].to(wide)).to(weight.dtype)
             if start.alive_on:
                 top = drive.topk(start.alive_on + 1, dim=1).values
                 bias[part, units] = (-(top[:, -2] + top[:, -1]) / 2)[:, units]
+            elif start.name == "saturated_hidden" and start.saturation < 0:
+                bias[part, units] = (-drive.amin(dim=1) - start.saturation)[:, units]
             else:
                 bias[part, units] = (-drive.amax(dim=1) - start.margin)[:, units]
     return result

@@ -9,6 +9,12 @@ from suite.probes.parts import joined, layer_members
 from suite.probes.views import Evaluation, Layout, Quiet, Stretch, Watch
 
 
+def norm(flat: Tensor) -> Tensor:
+    """L2 norm of each replicate's row; in float64 for float16 and bfloat16, whose own squares underflow."""
+    found: Tensor = torch.linalg.vector_norm(flat.double() if flat.element_size() < 4 else flat, dim=1)
+    return found
+
+
 def _grouped(gradients: dict[str, Tensor], members: tuple[str, ...]) -> Tensor:
     """[replicate, all elements of the group]."""
     return torch.cat([gradients[name].flatten(1) for name in members], dim=1)
@@ -46,7 +52,7 @@ class Gradients(Quiet):
         values = {}
         for group, members in self.layout.groups.items():
             flat = _grouped(self.latest, members)
-            values[f"grad_norm.{group}"] = torch.linalg.vector_norm(flat, dim=1)
+            values[f"grad_norm.{group}"] = norm(flat)
             values[f"grad_zero_fraction.{group}"] = (flat == 0).to(torch.float64).mean(dim=1)
             values[f"grad_max_abs.{group}"] = self.peak[group]
         return values

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from suite.probes.gradients import norm
 from suite.probes.parts import joined, layer_members
 from suite.probes.views import Evaluation, Layout, Quiet
 
@@ -31,5 +32,5 @@ class Movement(Quiet):
         for part, members in self.parts.items():
             now, then = joined(view.parameters, members).detach(), joined(self.origin, members)
             values[f"moved_fraction.{part}"] = (now != then).to(torch.float64).mean(dim=1)
-            values[f"moved_norm.{part}"] = torch.linalg.vector_norm(now - then, dim=1)
+            values[f"moved_norm.{part}"] = norm(now - then)
         return values

@@ -13,12 +13,19 @@ from suite.probes.detectors import Detectors
 from suite.probes.escape import Escape
 from suite.probes.fit import Fit
 from suite.probes.gradients import FullGradients, Gradients
+from suite.probes.initial_gradients import InitialGradients
+from suite.probes.late import Late
+from suite.probes.layer_gradients import LayerGradients
 from suite.probes.movement import Movement
 from suite.probes.plasticity import Plasticity
+from suite.probes.plateau import Plateau
 from suite.probes.pruning import Pruning
 from suite.probes.rollout import Rollout
+from suite.probes.stalled import Stalled
+from suite.probes.underflow import Underflow
 from suite.probes.units import Dead, Dormant
 from suite.probes.views import Layout, Probe
+from suite.probes.zero_loss import ZeroLoss
 from suite.probes.zeros import Zeros
 from suite.vocabulary import RequestError
 
@@ -40,11 +47,20 @@ PROBES: dict[str, Callable[[Layout], Probe]] = {
     "curvature": Curvature,
     "stationary": Stationary,
     "escape": Escape,
+    "initial_gradients": InitialGradients,
+    "layer_gradients": LayerGradients,
+    "plateau": Plateau,
+    "underflow": Underflow,
+    "zero_loss": ZeroLoss,
+    "late": Late,
+    "stalled": Stalled,
 }
 
-#: What each tier takes: economy reads the evaluation pass only, default adds what steps have at hand,
-#: full adds a full-batch gradient at every evaluation. Predictions are asked for by name (probes.extra).
+#: What each tier takes: bare the fit alone (for very deep networks, where a column per layer is too much), economy what the
+#: evaluation pass shows, default adds what steps have at hand, full adds a full-batch gradient at every evaluation.
+#: Predictions are asked for by name (probes.extra).
 TIERS: dict[str, tuple[str, ...]] = {
+    "bare": ("fit",),
     "economy": ("fit", "dead"),
     "default": ("fit", "dead", "dormant", "batch_dead", "gradients", "movement"),
     "full": ("fit", "dead", "dormant", "batch_dead", "gradients", "movement", "full_gradients"),

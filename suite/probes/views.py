@@ -38,6 +38,9 @@ class Layout:
     tasks: int = 1
     escape_loss: float = 0.0
     critical_below: float = 1e-8
+    loss_scale: float = 1.0
+    escape_share: float = 0.1
+    late_steps: int = 512
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,8 @@ class Stretch:
     included) over all the steps; ``batch_dead`` the share of hidden units at or below zero on the whole mini-batch, per
     step. Both may be left empty where no probe watches them. The rest is of the latest step alone: its ``gradients``,
     the batch's pre-activations ``pre`` [replicate, batch, unit] per hidden layer, and for normalised layers the batch
-    ``variance`` and the scale and shift (``affine``) the step was taken with.
+    ``variance`` and the scale and shift (``affine``) the step was taken with. ``losses`` are the mini-batch losses of every step
+    and ``parameters`` the network as the latest step leaves it (not a copy), where a probe watches them.
     """
 
     grad_peak: Mapping[str, Float[Tensor, " replicate"]]
@@ -103,10 +107,13 @@ class Stretch:
     pre: tuple[Tensor, ...]
     variance: tuple[Tensor, ...]
     affine: Mapping[str, Tensor]
+    losses: Float[Tensor, "replicate step"] | None = None
+    parameters: Mapping[str, Tensor] | None = None
 
 
-#: What a probe may ask to be gathered while steps run: two of the fields of a stretch, or to be shown every step.
-Watch = Literal["grad_peak", "batch_dead", "every_step"]
+#: What a probe may ask to be gathered while steps run: fields of a stretch (``losses`` stands for losses and
+#: parameters), or to be shown every step.
+Watch = Literal["grad_peak", "batch_dead", "losses", "every_step"]
 
 
 class Probe(Protocol):

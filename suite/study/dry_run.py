@@ -9,6 +9,7 @@ from dataclasses import replace
 from rich.console import Console
 from rich.table import Table
 
+from suite.config.choices import STARTS_LATER
 from suite.config.numeric import Numeric
 from suite.config.schema import Settings
 from suite.data import Dataset
@@ -41,7 +42,7 @@ def block_seconds(block: Block, dataset: Dataset) -> float:
     watching = trace.timings["evaluate_seconds"] + trace.timings["probe_seconds"]
     evaluation = watching / max(evaluations, 1)
     rest = max(wall - trace.timings["train_seconds"] - watching, 0.0)
-    prelude = numeric.start.after if numeric.start.name == "killed" else 0
+    prelude = numeric.start.after if numeric.start.name in STARTS_LATER else 0
     full = numeric.train.steps // numeric.probes.every + 2
     return rest + step * (numeric.train.steps + prelude) + evaluation * full
 

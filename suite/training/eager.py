@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from suite.data import Tensors
-from suite.nets.mlp import Buffers, Forward, Parameters
+from suite.nets.mlp import HALVES, Buffers, Forward, Parameters
 from suite.probes.views import Stretch, Watch
 from suite.streams import permutations
 from suite.training import optimizers
 from suite.training.clipping import clipped
 from suite.training.curvature import Problem
 from suite.training.evaluate import Pass, Task, evaluate, full_gradients
+from suite.training.losses import reported, scaled_gradients
 from suite.training.second_order import SecondOrder
 
 
@@ -54,15 +55,15 @@ def batch_of(data: Tensors, chosen: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def backward(state: State, task: Task, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor], Forward]:
-    """Mean loss of every replicate [replicate] and its gradient. Replicates share no term, so the gradient of the
-    sum of their losses is each one's own.
-    """
+    """Mean loss of every replicate [replicate], as it is recorded, and its gradient, without the factor of loss scaling."""
     inputs, targets = batch
     leaves = {name: value.detach().requires_grad_() for name, value in state.parameters.items()}
     forward = task.net.forward(leaves, state.buffers, inputs, training=True)
-    losses = task.loss(forward.output, targets).mean(dim=1)
-    gradients = torch.autograd.grad(losses.sum(), list(leaves.values()), allow_unused=True, materialize_grads=True)
-    return losses.detach(), dict(zip(leaves, gradients, strict=True)), forward
+    examples = task.loss(forward.output, targets)
+    losses = examples.mean(dim=1)
+    gradients = scaled_gradients(losses, list(leaves.values()), task.loss_scale)
+    noted = reported(examples.detach()) if examples.dtype in HALVES else losses.detach()
+    return noted, dict(zip(leaves, gradients, strict=True)), forward
 
 
 def advance(state: State, gradients: Mapping[str, Tensor], forward: Forward, task: Task, batch: tuple[Tensor, Tensor]) -> None:
@@ -105,7 +106,7 @@ class EagerSteps:
                     size = gradient.flatten(1).abs().amax(dim=1)
                     peak[name] = torch.maximum(peak[name], size) if step else size
             affine = _affine(state.parameters) if step == indices.shape[1] - 1 else {}
-            advance(state, gradients if self.clip is None else clipped(gradients, self.clip), forward, self.task, batch)
+            advance(state, gradients if self.clip is None else clipped(wide(gradients), self.clip), forward, self.task, batch)
             if self.every_step is not None:
                 self.every_step(state, forward, first + step + 1)
         state.note_losses(torch.stack(losses, dim=1), first)
@@ -116,6 +117,8 @@ class EagerSteps:
             tuple(pre.detach() for pre in forward.pre),
             forward.variance,
             affine,
+            torch.stack(losses, dim=1),
+            state.parameters,
         )
 
     def look(self, state: State) -> Pass:
@@ -125,6 +128,11 @@ class EagerSteps:
     def full_gradients(self, state: State) -> dict[str, Tensor]:
         """The gradient over the whole training set."""
         return full_gradients(self.task, state.parameters, state.buffers)
+
+
+def wide(gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The gradients in float32 at least."""
+    return {name: value.to(torch.promote_types(value.dtype, torch.float32)) for name, value in gradients.items()}
 
 
 def _affine(parameters: Parameters) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from suite.config.choices import STARTS_LATER
 from suite.config.numeric import Numeric
 from suite.data import Dataset
 from suite.nets.initial import initial_parameters
@@ -19,7 +20,7 @@ from suite.nets.starts import placed
 from suite.probes import registry
 from suite.probes.views import Evaluation, Layout, Probe, Watch
 from suite.streams import BatchOrder
-from suite.training import optimizers
+from suite.training import updates
 from suite.training.course import Course
 from suite.training.curvature import full_hessian
 from suite.training.eager import State
@@ -59,6 +60,9 @@ def layout_of(numeric: Numeric, dataset: Dataset) -> Layout:
         tasks=numeric.train.tasks,
         escape_loss=numeric.probes.escape_loss,
         critical_below=numeric.probes.critical_below,
+        loss_scale=numeric.train.loss_scale,
+        escape_share=numeric.probes.escape_share,
+        late_steps=numeric.probes.late_steps,
     )
 
 
@@ -110,7 +114,7 @@ def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace
     replicates = range(block.first, block.first + block.count)
     data = dataset.tensors(device, dtype, numeric.data.offset)
     net = network_of(numeric, dataset)
-    task = Task(net, data, loss_of(numeric, dataset), dataset.classes is not None)
+    task = Task(net, data, loss_of(numeric, dataset), dataset.classes is not None, None, numeric.train.loss_scale)
     layout = layout_of(numeric, dataset)
     probes = registry.build(numeric.probes, layout)
     watched = frozenset[Watch]().union(*(probe.watches() for probe in probes))
@@ -118,7 +122,7 @@ def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace
 
     parameters, buffers = initial_parameters(net, numeric.model, block.seed, replicates, device, dtype)
     never = torch.full((block.count,), -1, dtype=torch.int64, device=device)
-    state = State(parameters, buffers, optimizers.build(numeric.optimizer, parameters, numeric.train.warmup), never)
+    state = State(parameters, buffers, updates.build(numeric, parameters, block.seed, replicates), never)
     begin(state, steps_run, task, numeric, block.seed, replicates)
     course = Course(numeric, block.seed, replicates)
     every_step = course.every_step(task, state)
@@ -165,7 +169,7 @@ def begin(state: State, steps_run: Steps, task: Task, numeric: Numeric, seed: in
     start = numeric.start
     if start.name == "ordinary":
         return
-    if start.name == "killed" and start.after:
+    if start.name in STARTS_LATER and start.after:
         # a stream of its own, so that the recorded steps see the same batches as every other condition
         order = BatchOrder(seed, replicates, len(task.data.train_x), numeric.train.batch_size, purpose="prelude")
         steps_run.run(state, order.stretch(0, start.after), 0)

@@ -12,14 +12,14 @@ from suite.data import Tensors
 from suite.nets.mlp import Buffers, Forward, Mlp, Parameters
 from suite.nets.starts import replicate_slices
 from suite.probes.views import UnitStatistics
-from suite.training.losses import Loss
+from suite.training.losses import Loss, reported, scaled_gradients
 from suite.training.shifts import Shift
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is being trained on what: the network, the data on the device, the loss, and how each replicate's
-    current task presents the data (None: as they are).
+    """What is being trained on what: the network, the data on the device, the loss, how each replicate's current task
+    presents the data (None: as they are), and the factor the loss is scaled by in the backward pass.
     """
 
     net: Mlp
@@ -27,6 +27,12 @@ class Task:
     loss: Loss
     classification: bool
     shift: Shift | None = None
+    loss_scale: float = 1.0
+
+    @property
+    def pass_elements(self) -> int:
+        """Elements of a whole-training-set pass that one replicate holds at once."""
+        return self.data.train_x.shape[0] * max(self.net.inputs, self.net.outputs, sum(self.net.hidden))
 
     def inputs(self, raw: Tensor, part: slice, size: int) -> Tensor:
         """[replicate, example, feature]: the set as the ``size`` replicates of ``part`` see it."""
@@ -55,14 +61,18 @@ class Pass:
 
 
 def _fit(task: Task, forward: Forward, wide: Tensor) -> tuple[Tensor, Tensor]:
-    loss = task.loss(forward.output, wide).mean(dim=1)
+    loss = reported(task.loss(forward.output, wide))
     if not task.classification:
         return loss, loss
     return loss, (forward.output.argmax(dim=2) == wide).to(torch.float64).mean(dim=1)
 
 
+def _wide(values: Tensor) -> Tensor:
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def _statistics(forward: Forward) -> list[UnitStatistics]:
-    return [UnitStatistics(pre.amax(dim=1), post.abs().mean(dim=1)) for pre, post in zip(forward.pre, forward.post, strict=True)]
+    return [UnitStatistics(pre.amax(dim=1), _wide(post.abs()).mean(dim=1)) for pre, post in zip(forward.pre, forward.post, strict=True)]
 
 
 def _joined(pieces: list[list[UnitStatistics]]) -> tuple[UnitStatistics, ...]:
@@ -80,12 +90,11 @@ def evaluate(task: Task, parameters: Parameters, buffers: Buffers) -> Pass:
     statistics for everything else.
     """
     count = next(iter(parameters.values())).shape[0]
-    widest = max((task.net.inputs, task.net.outputs, *task.net.hidden))
     fits: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
     units: list[list[UnitStatistics]] = []
     units_eval: list[list[UnitStatistics]] = []
     ranges: list[Tensor] = []
-    for part in replicate_slices(count, task.data.train_x.shape[0] * widest):
+    for part in replicate_slices(count, task.pass_elements):
         piece = {name: value[part] for name, value in parameters.items()}
         running = {name: value[part] for name, value in buffers.items()}
         size = next(iter(piece.values())).shape[0]
@@ -115,15 +124,14 @@ def evaluate(task: Task, parameters: Parameters, buffers: Buffers) -> Pass:
 def full_gradients(task: Task, parameters: Mapping[str, Tensor], buffers: Buffers) -> dict[str, Tensor]:
     """Gradient of each replicate's mean loss over the whole training set, in training mode; running statistics stay."""
     count = next(iter(parameters.values())).shape[0]
-    widest = max((task.net.inputs, task.net.outputs, *task.net.hidden))
     pieces: list[tuple[Tensor, ...]] = []
-    for part in replicate_slices(count, task.data.train_x.shape[0] * widest):
+    for part in replicate_slices(count, task.pass_elements):
         piece = {name: value[part].detach().requires_grad_() for name, value in parameters.items()}
         running = {name: value[part] for name, value in buffers.items()}
         size = next(iter(piece.values())).shape[0]
         forward = task.net.forward(piece, running, task.inputs(task.data.train_x, part, size), training=True)
-        loss = task.loss(forward.output, task.targets(task.data.train_y, part, size)).mean(dim=1).sum()
-        pieces.append(torch.autograd.grad(loss, list(piece.values()), allow_unused=True, materialize_grads=True))
+        losses = task.loss(forward.output, task.targets(task.data.train_y, part, size)).mean(dim=1)
+        pieces.append(scaled_gradients(losses, list(piece.values()), task.loss_scale))
     return {name: torch.cat(column) for name, column in zip(parameters, zip(*pieces, strict=True), strict=True)}
 
 
@@ -133,8 +141,7 @@ def pre_activations(task: Task, parameters: Parameters, buffers: Buffers) -> Ite
     replicates at a time: all of them at once may not fit into memory.
     """
     count = next(iter(parameters.values())).shape[0]
-    widest = max((task.net.inputs, task.net.outputs, *task.net.hidden))
-    for part in replicate_slices(count, task.data.train_x.shape[0] * widest):
+    for part in replicate_slices(count, task.pass_elements):
         piece = {name: value[part] for name, value in parameters.items()}
         running = {name: value[part] for name, value in buffers.items()}
         size = next(iter(piece.values())).shape[0]
@@ -147,9 +154,8 @@ def outputs(task: Task, parameters: Mapping[str, Tensor], buffers: Buffers) -> t
     [replicate, example, output].
     """
     count = next(iter(parameters.values())).shape[0]
-    widest = max((task.net.inputs, task.net.outputs, *task.net.hidden))
     pieces: tuple[list[Tensor], list[Tensor]] = ([], [])
-    for part in replicate_slices(count, task.data.train_x.shape[0] * widest):
+    for part in replicate_slices(count, task.pass_elements):
         piece = {name: value[part] for name, value in parameters.items()}
         running = {name: value[part] for name, value in buffers.items()}
         size = next(iter(piece.values())).shape[0]

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from suite.config.choices import HALVES
 from suite.config.numeric import Numeric
 from suite.nets.mlp import Mlp
 from suite.probes.views import Stretch, UnitStatistics, Watch
@@ -21,7 +22,7 @@ from suite.training import native
 from suite.training.eager import EagerSteps, EveryStep, State
 from suite.training.evaluate import Pass, Task
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 class Steps(Protocol):
@@ -46,7 +47,7 @@ class Steps(Protocol):
 
 def needs_eager(numeric: Numeric) -> bool:
     """Whether a condition has anything that only the general path knows: a schedule, clipping, changing tasks, scaled
-    targets or a remedy.
+    targets or a remedy, a narrow precision or another way of updating.
     """
     train, data = numeric.train, numeric.data
     return (
@@ -55,6 +56,11 @@ def needs_eager(numeric: Numeric) -> bool:
         or (train.tasks > 1 and data.shift != "none")
         or data.target_scale != 1
         or numeric.remedy.name != "none"
+        or numeric.precision in HALVES
+        or train.trainable != "all"
+        or train.loss_scale != 1
+        or train.rounding != "nearest"
+        or train.master_weights
     )
 
 
@@ -63,7 +69,7 @@ def why_not_native(numeric: Numeric, net: Mlp, device: str) -> str | None:
     if device != "cpu":
         return f"it runs on the CPU, not on {device}"
     if needs_eager(numeric):
-        return "it knows no warm-up, clipping, changing tasks, scaled targets or remedies"
+        return "it knows no warm-up, clipping, changing tasks, scaled targets, remedies, half precision, loss scaling or fixed layers"
     if not native.supported(net, numeric.optimizer, numeric.train.loss, DTYPES[numeric.precision]):
         return "it serves plain ReLU and leaky ReLU networks under first-order optimizers only"
     return native.available()
@@ -99,7 +105,7 @@ class NativeSteps:
         )
         stepper.taken += indices.shape[1]
         state.note_losses(seen.losses, first)
-        return Stretch(seen.grad_peak, seen.batch_dead, seen.gradients, seen.pre, (), {})
+        return Stretch(seen.grad_peak, seen.batch_dead, seen.gradients, seen.pre, (), {}, seen.losses, state.parameters)
 
     def look(self, state: State) -> Pass:
         """As ``EagerSteps.look``."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ import torch
 from suite.config.schema import Model, Start
 from suite.nets.initial import initial_parameters
 from suite.nets.mlp import Mlp
-from suite.nets.starts import make_dead
+from suite.nets.starts import make_dead, placed
 
 INPUTS = np.random.default_rng(5).standard_normal((90, 6))
 COUNT = 3
@@ -141,3 +143,38 @@ def test_a_layer_behind_skips_is_made_dead_on_what_reaches_it():
         first = np.maximum(INPUTS @ at["layer1.weight"] + at["layer1.bias"], 0)
         second = np.maximum(first @ at["layer2.weight"] + at["layer2.bias"], 0) + first
         np.testing.assert_allclose((second @ at["layer3.weight"] + at["layer3.bias"]).max(axis=0), -0.3, atol=1e-12)
+
+
+@pytest.mark.parametrize("saturation", [0.0, 4.0, 30.0, -4.0, -30.0])
+def test_a_saturated_start_puts_the_nearest_pre_activation_at_the_saturation(saturation):
+    net, parameters, buffers = network([8, 5])
+    start = placed(net, parameters, buffers, torch.from_numpy(INPUTS), Start("saturated_hidden", saturation=saturation))
+    for replicate in range(COUNT):
+        for drive in pre_activations(net, start, replicate):
+            edge = drive.min(axis=0) if saturation < 0 else drive.max(axis=0)
+            np.testing.assert_allclose(edge, -saturation, rtol=0, atol=1e-11)
+
+
+def test_a_steepest_stack_of_sigmoids_settles_where_its_slope_is_a_quarter():
+    net, parameters, buffers = network([3] * 20, activation="sigmoid")
+    start = placed(net, parameters, buffers, torch.from_numpy(INPUTS), Start("steepest"))
+    assert torch.equal(start["layer1.weight"], parameters["layer1.weight"])
+    assert torch.equal(start["output.weight"], parameters["output.weight"])
+    pre = net.forward(start, buffers, torch.from_numpy(INPUTS).expand(COUNT, -1, -1), training=False).pre
+    sizes = [layer.abs().max().item() for layer in pre]
+    assert all(later <= earlier / 4 + 1e-15 for earlier, later in itertools.pairwise(sizes[1:]))
+    assert sizes[-1] < 1e-9
+    bias = start["layer1.bias"].clone().requires_grad_()
+    output = net.forward({**start, "layer1.bias": bias}, buffers, torch.from_numpy(INPUTS).expand(COUNT, -1, -1), training=False).pre[-1]
+    (gradient,) = torch.autograd.grad(output.sum(), bias)
+    slopes = torch.sigmoid(pre[0]) * (1 - torch.sigmoid(pre[0]))
+    assert (gradient <= (slopes.sum(dim=1) * 0.25**18 * (1 + 1e-6))).all() and (gradient > 0.8 * slopes.sum(dim=1) * 0.25**18).all()
+
+
+def test_a_zero_loss_start_multiplies_every_margin():
+    net, parameters, buffers = network([8])
+    start = placed(net, parameters, buffers, torch.from_numpy(INPUTS), Start("zero_loss", scale=10.0))
+    before, after = (
+        net.forward(p, buffers, torch.from_numpy(INPUTS).expand(COUNT, -1, -1), training=False).output for p in (parameters, start)
+    )
+    torch.testing.assert_close(after, 10 * before, rtol=1e-12, atol=1e-12)

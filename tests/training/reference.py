@@ -27,10 +27,29 @@ class Step(nn.Module):
         return torch.heaviside(values.detach(), torch.zeros((), dtype=values.dtype))
 
 
+class StraightThrough(torch.autograd.Function):
+    """Forward a step, backward the identity where |x| ≤ 1."""
+
+    @staticmethod
+    def forward(ctx, values):
+        ctx.save_for_backward(values)
+        return torch.heaviside(values, torch.zeros((), dtype=values.dtype))
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (values,) = ctx.saved_tensors
+        return torch.where(values.abs() <= 1, gradient, torch.zeros((), dtype=gradient.dtype))
+
+
+class StepSte(nn.Module):
+    def forward(self, values):
+        return StraightThrough.apply(values)
+
+
 def activation(name: str, slope: float) -> nn.Module:
     if name == "leaky_relu":
         return nn.LeakyReLU(slope)
-    return Step() if name == "step" else MODULES[name]()
+    return {"step": Step, "step_ste": StepSte, **MODULES}[name]()
 
 
 class Residual(nn.Sequential):
@@ -114,6 +133,9 @@ def shrink(network: nn.Sequential, numeric: Numeric) -> None:
 def loss_of(name: str, output: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     if name == "cross_entropy":
         return nn.functional.cross_entropy(output, targets)
+    if name == "hinge":
+        classes = output.shape[1]
+        return nn.functional.multi_margin_loss(output, targets) * classes / (classes - 1)
     if targets.ndim == 1:
         targets = nn.functional.one_hot(targets, output.shape[1]).to(output.dtype)
     return nn.functional.mse_loss(output, targets)

@@ -176,6 +176,10 @@ def test_squared_error_full_batch_and_other_inits(init):
     compare(numeric, **FLOAT64)
 
 
+def test_hinge_follows_multi_margin_loss():
+    compare(replace(BASE, train=Train(STEPS, 32, "hinge")), **FLOAT64)
+
+
 def test_regression_targets():
     numeric = replace(BASE, data=Data(name="teacher", examples=128), train=Train(STEPS, 16, "squared_error"))
     compare(numeric, **FLOAT64)

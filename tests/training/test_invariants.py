@@ -42,6 +42,32 @@ VARIANTS = {
     "killed_eager": replace(BASE, engine=Engine("eager"), start=Start(name="killed", margin=0.02, after=10)),
     "odd_eager": replace(BASE, engine=Engine("eager"), data=Data(subset=299), model=Model(hidden=[13, 7]), train=Train(25, 5)),
     "squared": replace(BASE, train=Train(25, 16, "squared_error"), model=Model(hidden=[16, 8], activation="gelu")),
+    "float16": replace(BASE, precision="float16"),
+    "bfloat16_wide": replace(BASE, precision="bfloat16", model=Model(hidden=[64]), train=Train(10, 64)),
+    "bfloat16_stochastic": replace(BASE, precision="bfloat16", train=Train(25, 16, rounding="stochastic")),
+    "float16_scaled_masters": replace(BASE, precision="float16", train=Train(25, 16, loss_scale=1024.0, master_weights=True)),
+    "hinge_output_only": replace(BASE, train=Train(25, 16, "hinge", trainable="output")),
+    "step_ste": replace(
+        BASE,
+        model=Model(hidden=[16], activation="step_ste"),
+        probes=Probes("full", 5, ["late", "stalled", "zero_loss"], late_steps=64),
+        train=Train(70, 16),
+    ),
+    "steepest": replace(
+        BASE,
+        model=Model(width=1, depth=9, activation="sigmoid"),
+        start=Start("steepest"),
+        train=Train(5, 1),
+        probes=Probes("bare", 5, ["underflow"]),
+    ),
+    "saturated": replace(
+        BASE,
+        model=Model(hidden=[16], activation="tanh"),
+        start=Start("saturated_hidden", saturation=-3.0),
+        probes=Probes("default", 5, ["plateau", "initial_gradients", "layer_gradients"]),
+    ),
+    "zero_loss": replace(BASE, start=Start("zero_loss", after=10, scale=5.0), probes=Probes("full", 5, ["zero_loss"])),
+    "sigmoid_odd": replace(BASE, data=Data(subset=299), model=Model(hidden=[13, 7], activation="sigmoid"), train=Train(25, 5)),
     "prelu": replace(BASE, model=Model(hidden=[16], activation="prelu")),
 }
 
@@ -55,7 +81,7 @@ def trained(numeric: Numeric, first: int, count: int, seed: int = 3):
 
 
 def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return a.shape == b.shape and a.numpy().tobytes() == b.numpy().tobytes()
+    return a.shape == b.shape and torch.equal(a.contiguous().view(torch.uint8), b.contiguous().view(torch.uint8))
 
 
 @pytest.mark.parametrize("name", VARIANTS)
