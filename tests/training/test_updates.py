@@ -9,11 +9,16 @@ import pytest
 import torch
 
 from suite.config.numeric import Numeric
-from suite.config.schema import Data, Model, Optimizer, Probes, Start, Train
+from suite.config.schema import Data, Engine, Model, Optimizer, Probes, Start, Train
 from suite.data import load
+from suite.nets.initial import initial_parameters
+from suite.streams import BatchOrder
 from suite.training import updates
-from suite.training.engine import train
-from suite.training.losses import scaled_gradients
+from suite.training.eager import State
+from suite.training.engine import network_of, train
+from suite.training.evaluate import Task
+from suite.training.losses import LOSSES, scaled_gradients
+from suite.training.paths import path_of, steps_of, why_not_native
 from suite.training.rounding import CHUNK, Noise, stochastic
 from suite.vocabulary import Block, Condition
 
@@ -147,12 +152,48 @@ def test_loss_scaling_brings_back_what_float16_loses():
 
 
 def test_a_power_of_two_as_loss_scale_changes_no_bit_of_float32():
-    one, two = (
-        trained(replace(BASE, precision="float32")),
-        trained(replace(BASE, precision="float32", train=Train(20, 16, loss_scale=4096.0))),
-    )
+    plain = replace(BASE, precision="float32", engine=Engine("eager"))
+    one, two = trained(plain), trained(replace(plain, train=Train(20, 16, loss_scale=4096.0)))
     for name, value in one[1].parameters.items():
         assert torch.equal(value, two[1].parameters[name]), name
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"precision": "float16"},
+        {"precision": "bfloat16", "train": Train(rounding="stochastic")},
+        {"train": Train(trainable="output")},
+        {"train": Train(loss_scale=2.0)},
+        {"train": Train(loss="hinge")},
+        {"model": Model(activation="step_ste")},
+    ],
+)
+def test_what_the_compiled_step_does_not_know_never_takes_it(asked):
+    plain = replace(BASE, precision="float32")
+    dataset = load(plain.data, "data")
+    numeric = replace(plain, **asked)
+    assert why_not_native(numeric, network_of(numeric, dataset), "cpu") is not None
+    assert path_of(numeric, network_of(numeric, dataset), "cpu") == "eager"
+
+
+@pytest.mark.parametrize("path", ["eager", "native"])
+def test_probes_of_single_steps_see_losses_and_weights_on_either_path(path):
+    """Plain SGD: the weights that a probe is shown after a step are those before it less lr times the gradient."""
+    numeric = replace(BASE, precision="float64", engine=Engine(path))
+    if path == "native" and why_not_native(numeric, network_of(numeric, load(numeric.data, "data")), "cpu"):
+        path = "eager"  # no compiler here: what is left to check is the general path, twice
+        numeric = replace(numeric, engine=Engine(path))
+    net = network_of(numeric, load(numeric.data, "data"))
+    dataset = load(numeric.data, "data")
+    task = Task(net, dataset.tensors(torch.device("cpu"), torch.float64), LOSSES["cross_entropy"], True)
+    parameters, buffers = initial_parameters(net, numeric.model, 3, range(3), torch.device("cpu"), torch.float64)
+    before = {name: value.clone() for name, value in parameters.items()}
+    state = State(parameters, buffers, updates.build(numeric, parameters, 3, range(3)), torch.full((3,), -1))
+    stretch = steps_of(numeric, task, frozenset({"losses", "every_step"})).run(state, BatchOrder(3, range(3), 100, 16).stretch(0, 1), 0)
+    assert stretch.losses.shape == (3, 1)
+    for name, value in stretch.parameters.items():
+        torch.testing.assert_close(value, before[name] - 0.1 * stretch.gradients[name], rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("scale", [1.0, 256.0])
