@@ -126,6 +126,12 @@ def compose_study(cfg: DictConfig, overrides: Sequence[str], origin: str) -> Stu
             compose(config_name="config", overrides=[*overrides, *(f"{key}={_literal(v)}" for key, v in levels.items())]),
             f"{origin}: condition {name!r}",
         )
+        for group in ("data", "start"):
+            if group in levels and _level(composed, group) != levels[group]:
+                raise RequestError(
+                    f"{origin}: condition {name!r} asks for {group}={levels[group]}, but {group}.name in the scenario's body overrides it; "
+                    f"name the usual {group} under 'defaults' instead"
+                )
         conditions.append(Condition(name, {key: levels.get(key, _level(composed, key)) for key in factors}, _numeric(composed)))
     _check_selections(spec, conditions, origin)
     return StudyRequest(settings, spec, tuple(conditions), factors, _deviations(overrides, spec), origin)
