@@ -87,6 +87,10 @@ Need = Callable[[bool, str], None]
 
 def _schedule(s: Settings, need: Need) -> None:
     t = s.train
+    need(
+        s.data.shift == "none" or not {"curvature", "stationary"} & set(s.probes.extra),
+        f"probes.extra={list(s.probes.extra)} takes the Hessian of fixed data and cannot go with data.shift={s.data.shift}",
+    )
     need(t.warmup >= 0, f"train.warmup={t.warmup} must not be negative")
     need(t.clip is None or t.clip > 0, f"train.clip={t.clip} must be above zero, or null for no limit")
     need(t.tasks >= 1, f"train.tasks={t.tasks} must be at least 1")
@@ -151,8 +155,8 @@ def _second_order(s: Settings, need: Need) -> None:
         need(holds, f"{key} serves the first-order optimizers ({', '.join(choices.FIRST_ORDER)}), not optimizer.name={o.name}")
     if o.name == "kfac":
         need(
-            m.norm == "none" and m.activation != "prelu",
-            "optimizer.name=kfac has factors for linear layers only; model.norm must be none and model.activation not prelu",
+            m.norm == "none" and m.activation != "prelu" and not m.skip,
+            "optimizer.name=kfac has factors for linear layers only; model.norm must be none, model.skip false, model.activation not prelu",
         )
 
 
