@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,14 +75,34 @@ def _estimate(h: Mapping[str, Any]) -> str:
     return f"{what} {h['estimate']:.3g}{span}"
 
 
-def overall(found: list[Finding]) -> str:
-    """One verdict over the datasets: theirs where they agree, 'depends on the data' where valid studies do not. Invalid and
-    exploratory studies have no say while a valid one exists.
-    """
-    valid = [f.verdict for f in found if f.status == "valid"]
+def overall(found: Sequence[Finding]) -> str:
+    """One verdict over the studies. Invalid and exploratory ones have no say while a valid one exists."""
+    valid = [f for f in found if f.status == "valid"]
     if not valid:
         return "invalid" if any(f.status == "invalid" for f in found) else "exploratory only" if found else "not yet tested"
-    return valid[0] if len(set(valid)) == 1 else "depends on the data"
+    return over_data([(f.verdict, f.datasets) for f in valid])
+
+
+def over_data(verdicts: Sequence[tuple[str, tuple[str, ...]]]) -> str:
+    """One word for (verdict, datasets) pairs that agree; 'depends on the data' where one supports what another refutes;
+    else, where some leave open what others decide, each with its data, the decided first.
+    """
+    words = list(dict.fromkeys(word for word, _ in sorted(verdicts, key=lambda pair: pair[0] == "inconclusive")))
+    if len(words) == 1:
+        return words[0]
+    if {"supported", "refuted"} <= set(words):
+        return "depends on the data"
+    return "; ".join(f"{word} on {', '.join(sorted({name for w, names in verdicts if w == word for name in names}))}" for word in words)
+
+
+def narrower(found: Sequence[Finding]) -> list[dict[str, str]]:
+    """Each boundary statement of a claim's valid studies with its verdict over all of them, in their author's order."""
+    by_statement: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
+    for f in found:
+        if f.status == "valid":
+            for verdict, statement in f.boundaries:
+                by_statement.setdefault(statement, []).append((verdict, f.datasets))
+    return [{"statement": statement, "verdict": over_data(verdicts)} for statement, verdicts in by_statement.items()]
 
 
 def claims_register(results_dir: Path) -> dict[str, Any]:
@@ -94,6 +114,7 @@ def claims_register(results_dir: Path) -> dict[str, Any]:
             "text": body["text"],
             "scenario": body["scenario"],
             "verdict": overall(by_claim.get(claim, [])),
+            "narrower": narrower(by_claim.get(claim, [])),
             "studies": [
                 {
                     "record": f.folder,

@@ -26,11 +26,15 @@ def build_index(results_dir: Path) -> Mapping[str, bytes]:
 
 
 def markdown_table(results_dir: Path) -> str:
-    """Claims that have been tested, one row each."""
-    lines = ["| claim | as people say it | verdict | data | what holds |", "|---|---|---|---|---|"]
+    """Claims that have been tested, one row each: the verdict on what people say, on which data, and how many of the narrower
+    statements every valid study supports. The scenario links to its report.
+    """
+    lines = ["| claim | as people say it | verdict | data | narrower statements that hold | study |", "|---|---|---|---|---|---|"]
     for claim, body in claims_register(results_dir).items():
         if body["studies"]:
-            lines.append(f"| {claim} | {body['text']} | **{body['verdict']}** | {', '.join(_data(body))} | {_holds(body)} |")
+            first = body["studies"][0]["record"]
+            link = f"[{body['scenario']}]({results_dir.name}/{first}/report.md)"
+            lines.append(f"| {claim} | {body['text']} | **{body['verdict']}** | {', '.join(_data(body))} | {_holds(body)} | {link} |")
     return "\n".join(lines) + "\n"
 
 
@@ -39,16 +43,9 @@ def _data(body: Mapping[str, Any]) -> list[str]:
 
 
 def _holds(body: Mapping[str, Any]) -> str:
-    """Boundary statements that every study supports."""
-    kept = [
-        {b["statement"] for b in study["boundaries"] if b["verdict"] == "supported"}
-        for study in body["studies"]
-        if study["status"] == "valid"
-    ]
-    if not kept:
-        return ""
-    common = set.intersection(*kept)
-    return " ".join(b["statement"] for b in body["studies"][0]["boundaries"] if b["statement"] in common).replace("|", "\\|")
+    """How many boundary statements every valid study supports."""
+    held = sum(statement["verdict"] == "supported" for statement in body["narrower"])
+    return f"{held} of {len(body['narrower'])}" if body["narrower"] else ""
 
 
 def update_readme(readme: Path, results_dir: Path) -> str:

@@ -115,7 +115,7 @@ def test_markdown_tables_have_a_cell_for_every_column():
 
 
 def record(folder, name, verdict="supported", status="valid", dataset="digits", boundary="supported"):
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     h = {"claim": "C04", "metric": "m", "test": "mean", "estimate": 0.5, "low": 0.4, "high": 0.6, "n": 64}
     body = {
         "scenario": "momentum",
@@ -143,6 +143,8 @@ def record(folder, name, verdict="supported", status="valid", dataset="digits", 
         ([("supported", "exploratory")], "exploratory only"),
         ([("supported", "valid"), ("supported", "valid")], "supported"),
         ([("supported", "valid"), ("refuted", "valid")], "depends on the data"),
+        ([("inconclusive", "valid"), ("supported", "valid")], "supported on data1; inconclusive on data0"),
+        ([("inconclusive", "valid"), ("supported", "valid"), ("refuted", "valid")], "depends on the data"),
         ([("supported", "valid"), ("refuted", "exploratory")], "supported"),
         ([("supported", "valid"), ("refuted", "invalid")], "supported"),
     ],
@@ -171,6 +173,17 @@ def test_the_index_holds_every_claim_links_records_and_skips_the_archive(tmp_pat
     assert 'href="momentum/report.html"' in page
     assert "script" not in Reader(page).tags
     assert page.count("not yet tested") == len(register) - 1
+
+
+def test_a_narrower_statement_must_hold_in_every_valid_study(tmp_path):
+    record(tmp_path / "momentum", "a", boundary="supported", dataset="one")
+    record(tmp_path / "x" / "momentum", "b", boundary="inconclusive", dataset="two")
+    record(tmp_path / "y" / "momentum", "c", status="invalid", boundary="refuted", dataset="three")
+    (statement,) = claims_register(tmp_path)["C04"]["narrower"]
+    assert statement == {"statement": HOSTILE, "verdict": "supported on one; inconclusive on two"}
+    assert "| 0 of 1 |" in markdown_table(tmp_path)
+    record(tmp_path / "x" / "momentum", "b", boundary="supported", dataset="two")
+    assert "| 1 of 1 |" in markdown_table(tmp_path)
 
 
 def test_the_readme_table_is_made_between_its_markers(tmp_path):
