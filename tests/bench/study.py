@@ -89,7 +89,8 @@ def assess(walls: Mapping[str, Sequence[float]], engine: Mapping[str, float], se
         "extrapolated_rival_study_seconds": significant(rival * seed_runs),
         "targets": [
             targets.STUDY.check(rival / per_seed["ours"]),
-            targets.MIRROR.check(max(0.0, parts["MLflow"]) / whole),
+            targets.MIRROR.check(max(0.0, parts["MLflow"] + parts["record and report"]) / whole),
+            targets.VERDICT.check(whole),
             targets.LIST.check(least["list"]),
         ],
     }
