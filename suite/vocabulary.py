@@ -45,6 +45,14 @@ class Reference:
 
 
 @dataclass(frozen=True)
+class Versus:
+    """The pair of selections whose difference an interaction sets against that of its own pair."""
+
+    treatment: Mapping[str, Level]
+    contrast: Mapping[str, Level]
+
+
+@dataclass(frozen=True)
 class Hypothesis:
     """One statement that the data can support or refute, sealed before training.
 
@@ -55,7 +63,8 @@ class Hypothesis:
     - ``exact``: the event holds for every replicate of every selected condition; one counterexample refutes it.
     - ``proportion``: the share of replicates in which the event holds, compared with ``value``; with a
       contrast, the paired difference of shares.
-    - ``mean``: the mean over replicates (with a contrast: of paired differences), compared with ``value``.
+    - ``mean``: the mean over replicates (with a contrast: of paired differences; with ``versus`` too: of differences of these
+      differences, (treatment - contrast) - (versus.treatment - versus.contrast), an interaction), compared with ``value``.
     - ``auc``: the probability that a replicate of the treatment has a larger value than a replicate of the contrast, ties
       by half (area under the ROC curve), compared with ``value``.
 
@@ -78,6 +87,17 @@ class Hypothesis:
     margin: float = 0.0
     diverged: Divergence = "forbid"
     reference: Reference | None = None
+    versus: Versus | None = None
+
+    @property
+    def selections(self) -> Mapping[str, Mapping[str, Level]]:
+        """The selections it speaks of, by the key that holds each: one, two or four."""
+        found = {"treatment": self.treatment}
+        if self.contrast is not None:
+            found["contrast"] = self.contrast
+        if self.versus is not None:
+            found |= {"versus.treatment": self.versus.treatment, "versus.contrast": self.versus.contrast}
+        return found
 
 
 @dataclass(frozen=True)

@@ -199,10 +199,8 @@ def _shown(value: Level) -> str:
 
 def _check_selections(spec: ScenarioSpec, conditions: Sequence[Condition], origin: str) -> None:
     for hypothesis in spec.hypotheses:
-        for part in ("treatment", "contrast"):
-            selection = getattr(hypothesis, part)
-            if selection is not None:
-                _check_selection(hypothesis, part, selection, conditions, origin)
+        for part, selection in hypothesis.selections.items():
+            _check_selection(hypothesis, part, selection, conditions, origin)
 
 
 def _check_selection(

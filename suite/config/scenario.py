@@ -18,6 +18,7 @@ from suite.vocabulary import (
     RequestError,
     Role,
     Test,
+    Versus,
 )
 
 OPERATORS = (">", ">=", "<", "<=", "==", "!=")
@@ -129,6 +130,14 @@ def _hypothesis(name: str, body: Any, claims: Mapping[str, str], origin: str) ->
         raw = _mapping(body["reference"], f"{where}.reference", origin)
         _known(raw, ["value", "source"], f"{where}.reference", origin)
         reference = Reference(_number(raw.get("value"), f"{where}.reference.value", origin), str(raw.get("source", "")))
+    versus = None
+    if body.get("versus") is not None:
+        raw = _mapping(body["versus"], f"{where}.versus", origin)
+        _known(raw, ["treatment", "contrast"], f"{where}.versus", origin)
+        pair = [dict(_mapping(raw.get(key), f"{where}.versus.{key}", origin)) for key in ("treatment", "contrast")]
+        versus = Versus(*pair)
+        if body["test"] != "mean" or body.get("contrast") is None:
+            raise RequestError(f"{origin}: {where}: versus compares two differences of means and so needs test mean and a contrast")
     direction = body.get("direction", "greater")
     margin = _number(body.get("margin", 0.0), f"{where}.margin", origin)
     if (direction == "equal") != (margin > 0):
@@ -155,6 +164,7 @@ def _hypothesis(name: str, body: Any, claims: Mapping[str, str], origin: str) ->
         margin=margin,
         diverged=body.get("diverged", "forbid"),
         reference=reference,
+        versus=versus,
     )
 
 

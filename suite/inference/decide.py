@@ -36,7 +36,8 @@ def decide(
 ) -> Outcome:
     """All verdicts of a scenario, in the order given. The outcome is invalid where a control is not supported.
 
-    ``bounds`` gives the range of a metric, None where it has none; differences lie within the range's width either way.
+    ``bounds`` gives the range of a metric, None where it has none; differences lie within the range's width either way, and
+    differences of differences within twice that.
     Raises ValueError where a metric is missing, undefined or outside its range, RequestError for a hypothesis that
     its test cannot decide.
     """
@@ -45,7 +46,7 @@ def decide(
     if len({hypothesis.name for hypothesis in hypotheses}) < len(hypotheses):
         raise RequestError("two hypotheses have the same name")
     samples = {h.name: _samples(h, conditions, traces) for h in hypotheses}
-    inferred = {h.name: _prepare(h, *samples[h.name], seed, bounds) for h in hypotheses if h.test != "exact"}
+    inferred = {h.name: _prepare(h, samples[h.name], seed, bounds) for h in hypotheses if h.test != "exact"}
     levels = holm_levels(
         {name: item.decision for name, item in inferred.items()},
         frozenset(name for name, item in inferred.items() if item.hypothesis.direction == "equal"),
@@ -102,22 +103,25 @@ def _check(h: Hypothesis) -> None:
         raise RequestError(f"{h.name}: an exact test has no contrast; state the event on the treatment")
     if h.test == "auc" and h.contrast is None:
         raise RequestError(f"{h.name}: test auc compares two populations and so needs a contrast")
+    if h.versus is not None and (h.test != "mean" or h.contrast is None):
+        raise RequestError(f"{h.name}: versus compares two differences of means and so needs test mean and a contrast")
     if h.test in ("mean", "auc") and h.diverged == "failure":
         raise RequestError(f"{h.name}: a diverged replicate has no mean and no rank; diverged is forbid or exclude here")
     if h.test != "exact" and h.direction == "equal" and not h.margin > 0:
         raise RequestError(f"{h.name}: direction equal needs a margin above zero")
 
 
-def _samples(h: Hypothesis, conditions: Sequence[Condition], traces: Mapping[str, Trace]) -> tuple[Sample, Sample | None]:
-    first = sample(h, h.treatment, conditions, traces)
-    second = None if h.contrast is None else sample(h, h.contrast, conditions, traces)
-    if second is not None and second.values.shape[1] != first.values.shape[1]:
-        raise ValueError(f"{h.name}: treatment and contrast do not hold the same replicates")
-    return first, second
+def _samples(h: Hypothesis, conditions: Sequence[Condition], traces: Mapping[str, Trace]) -> tuple[Sample, ...]:
+    """One sample for each of its selections, in their order."""
+    found = tuple(sample(h, selection, conditions, traces) for selection in h.selections.values())
+    if len({one.values.shape[1] for one in found}) > 1:
+        raise ValueError(f"{h.name}: {', '.join(h.selections)} do not hold the same replicates")
+    return found
 
 
-def _prepare(h: Hypothesis, first: Sample, second: Sample | None, seed: int, bounds: Bounds) -> _Prepared:
-    lost = first.any_diverged() if second is None else first.any_diverged() | second.any_diverged()
+def _prepare(h: Hypothesis, samples: tuple[Sample, ...], seed: int, bounds: Bounds) -> _Prepared:
+    first, second = samples[0], samples[1] if len(samples) > 1 else None
+    lost = np.any([one.any_diverged() for one in samples], axis=0)
     diverged, total = int(lost.sum()), len(lost)
     keep = np.ones(total, dtype=bool) if h.diverged == "failure" else ~lost
     n = int(keep.sum())
@@ -127,7 +131,7 @@ def _prepare(h: Hypothesis, first: Sample, second: Sample | None, seed: int, bou
     interval: Interval | None = None
     estimate = math.nan
     if h.test == "mean":
-        values, limits = _values(h, first, second, keep, bounds)
+        values, limits = _values(h, samples, keep, bounds)
         if n >= 2:
             interval = Mean(values, _seed(seed, h.name), limits)
         elif n == 1:
@@ -148,22 +152,25 @@ def _prepare(h: Hypothesis, first: Sample, second: Sample | None, seed: int, bou
 
 
 def _values(
-    h: Hypothesis, first: Sample, second: Sample | None, keep: NDArray[np.bool_], bounds: Bounds
+    h: Hypothesis, samples: tuple[Sample, ...], keep: NDArray[np.bool_], bounds: Bounds
 ) -> tuple[NDArray[np.float64], tuple[float, float] | None]:
-    """One value per kept replicate, averaged over conditions and less the contrast, and the range it must lie in."""
+    """One value per kept replicate and the range it must lie in: the average over conditions; of two samples their difference,
+    of four the difference of the first two less that of the last two.
+    """
     limits = bounds(h.metric)
-    for found in (first,) if second is None else (first, second):
+    averages = []
+    for found in samples:
         kept = found.values[:, keep]
         if not np.isfinite(kept).all():
             raise ValueError(f"{h.name}: {h.metric} is infinite in a replicate that did not diverge; it has no mean")
         # the slack is for averages of ones that come out an ulp above one
         if limits is not None and kept.size and (kept.min() < limits[0] - 1e-9 or kept.max() > limits[1] + 1e-9):
             raise ValueError(f"{h.name}: {h.metric} has values outside its range [{limits[0]:g}, {limits[1]:g}]")
-    values = first.values[:, keep].mean(axis=0)
-    if second is None:
-        return values, limits
-    width = None if limits is None else limits[1] - limits[0]
-    return values - second.values[:, keep].mean(axis=0), None if width is None else (-width, width)
+        averages.append(kept.mean(axis=0))
+    while len(averages) > 1:
+        averages = [minuend - subtrahend for minuend, subtrahend in zip(averages[::2], averages[1::2], strict=True)]
+        limits = None if limits is None else (limits[0] - limits[1], limits[1] - limits[0])
+    return averages[0], limits
 
 
 def _seed(seed: int, name: str) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from suite.vocabulary import Condition, Event, Hypothesis, Plan, Reference
+from suite.vocabulary import Condition, Event, Hypothesis, Plan, Reference, Versus
 
 
 def to_json(value: Any, sort_keys: bool = True) -> str:
@@ -30,8 +30,15 @@ def _plain(value: Any) -> Any:
 
 
 def plan_json(plan: Plan) -> str:
-    """Everything decided before the run, in canonical form."""
-    return to_json(asdict(plan))
+    """Everything decided before the run, in canonical form.
+
+    A hypothesis without ``versus`` has no such key: plans sealed before there was one keep their hash.
+    """
+    body = asdict(plan)
+    for hypothesis in body["hypotheses"]:
+        if hypothesis["versus"] is None:
+            del hypothesis["versus"]
+    return to_json(body)
 
 
 def plan_sha256(plan: Plan) -> str:
@@ -53,6 +60,7 @@ def plan_from_json(text: str) -> Plan:
                 **item,
                 "event": Event(**item["event"]) if item["event"] else None,
                 "reference": Reference(**item["reference"]) if item["reference"] else None,
+                "versus": Versus(**item["versus"]) if item.get("versus") else None,
             }
         )
         for item in body["hypotheses"]

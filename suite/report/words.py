@@ -31,7 +31,9 @@ def rule(verdict: Verdict) -> str:
         assert h.event is not None
         return f"all {h.event.op} {number(h.event.value)}"
     kind = {"mean": "mean", "proportion": "share", "auc": "AUC"}[h.test]
-    if h.contrast is not None and h.test != "auc":
+    if h.versus is not None:
+        kind += " difference of differences"
+    elif h.contrast is not None and h.test != "auc":
         kind += " difference"
     if h.direction == "equal":
         return f"{kind} in {number(h.value)} ± {number(h.margin)}"

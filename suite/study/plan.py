@@ -63,10 +63,7 @@ def make_plan(request: StudyRequest, datasets: Mapping[str, Dataset]) -> Plan:
         _check_fit(condition, datasets[data_key(Numeric.of(condition.config))])
     conditions = tuple(_with_path(condition, datasets, device) for condition in request.conditions)
     for hypothesis in spec.hypotheses:
-        selected = [*select(request.conditions, hypothesis.treatment)]
-        if hypothesis.contrast is not None:
-            selected += select(request.conditions, hypothesis.contrast)
-        for condition in selected:
+        for condition in (c for selection in hypothesis.selections.values() for c in select(request.conditions, selection)):
             numeric = Numeric.of(condition.config)
             known = registry.metric_names(numeric.probes, layout_of(numeric, datasets[data_key(numeric)]))
             if hypothesis.metric not in known:

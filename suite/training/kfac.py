@@ -83,8 +83,8 @@ def kronecker_solve(layer: Factors, block: Float[Tensor, "replicate in1 out"], d
         & torch.isfinite(block).flatten(1).all(dim=1)
     )
     ok = finite[:, None, None]
-    a, u = torch.linalg.eigh(torch.where(ok, layer.inputs, 0.0))
-    b, v = torch.linalg.eigh(torch.where(ok, layer.outputs, 0.0))
+    a, u = torch.linalg.eigh(_without_subnormals(torch.where(ok, layer.inputs, 0.0)))
+    b, v = torch.linalg.eigh(_without_subnormals(torch.where(ok, layer.outputs, 0.0)))
     spectrum = a.clamp(min=0)[:, :, None] * b.clamp(min=0)[:, None, :]
     rounding = (a.shape[1] * b.shape[1]) * torch.finfo(a.dtype).eps * spectrum.flatten(1).amax(dim=1)[:, None, None]
     turned = torch.bmm(torch.bmm(u.transpose(1, 2), torch.where(ok, block, 0.0)), v)
@@ -95,3 +95,10 @@ def kronecker_solve(layer: Factors, block: Float[Tensor, "replicate in1 out"], d
     silent = (layer.inputs == 0).all(dim=2) & (block == 0).all(dim=2)
     solved = solved.masked_fill(unseen[:, None, :], 0).masked_fill(silent[:, :, None], 0)
     return torch.where(ok, solved, torch.nan)
+
+
+def _without_subnormals(matrix: Float[Tensor, "replicate n n"]) -> Float[Tensor, "replicate n n"]:
+    """Entries too small for full precision as zeros: LAPACK's eigensolver can fail to converge on them (a unit that is almost
+    saturated on every input leaves such a factor).
+    """
+    return torch.where(matrix.abs() < torch.finfo(matrix.dtype).tiny, 0.0, matrix)

@@ -163,6 +163,21 @@ def test_a_scenario_without_controls_or_with_code_is_refused():
     exact = {**hypotheses["treatment"], "test": "exact"}
     with pytest.raises(RequestError, match="needs an event"):
         parse_scenario(body(hypotheses={**hypotheses, "treatment": exact}), "f")
+    pair = {"treatment": {"optimizer.lr": 0.2}, "contrast": {"optimizer.lr": 0.1}}
+    for changes, message in (
+        ({"versus": pair}, "needs test mean and a contrast"),
+        ({"contrast": {}, "versus": {"treatment": {}}}, r"versus\.contrast must be a mapping"),
+        ({"contrast": {}, "versus": {**pair, "contrats": {}}}, "nearest is 'contrast'"),
+    ):
+        with pytest.raises(RequestError, match=message):
+            parse_scenario(body(hypotheses={**hypotheses, "treatment": {**hypotheses["treatment"], **changes}}), "f")
+    given = parse_scenario(body(hypotheses={**hypotheses, "treatment": {**hypotheses["treatment"], "contrast": {}, "versus": pair}}), "f")
+    assert given.hypotheses[0].selections == {
+        "treatment": {},
+        "contrast": {},
+        "versus.treatment": {"optimizer.lr": 0.2},
+        "versus.contrast": {"optimizer.lr": 0.1},
+    }
     equal = {**hypotheses["treatment"], "direction": "equal"}
     with pytest.raises(RequestError, match="margin must be above zero"):
         parse_scenario(body(hypotheses={**hypotheses, "treatment": equal}), "f")

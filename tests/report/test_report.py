@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -16,7 +17,7 @@ from suite.report import terminal, words
 from suite.report.claims import claims_register
 from suite.report.index import BEGIN, END, build_index, markdown_table, update_readme
 from suite.report.page import render
-from suite.vocabulary import RequestError
+from suite.vocabulary import RequestError, Versus
 
 STUDY = make_study()
 HOSTILE = '<script>alert("x")</script> & <img src=x onerror=alert(1)>'
@@ -54,6 +55,13 @@ def page_of(study) -> str:
 def test_numbers_read_well():
     assert [words.number(x) for x in (0.123456, 0.0, -0.0, 1234567.0, float("nan"))] == ["0.1235", "0", "0", "1.235e+06", "—"]
     assert words.interval(float("nan"), 1.0) == "—"
+
+
+def test_the_rule_of_an_interaction_is_told():
+    effect = next(v for v in STUDY.outcome.verdicts if v.hypothesis.name == "effect")
+    assert words.rule(effect) == "mean difference > 0.1"
+    crossed = replace(effect.hypothesis, versus=Versus({"condition": "plain"}, {"condition": "heavy"}))
+    assert words.rule(replace(effect, hypothesis=crossed)) == "mean difference of differences > 0.1"
 
 
 def test_the_page_tells_claim_verdict_interval_and_how_to_repeat():

@@ -172,6 +172,21 @@ def test_kroneckers_solve_is_the_dense_one():
         np.testing.assert_allclose(solved[replicate].flatten(), torch.linalg.solve(dense, block[replicate].flatten()), rtol=1e-9)
 
 
+def test_kroneckers_solve_takes_a_factor_with_subnormal_entries():
+    """A factor met in training, on which LAPACK's float32 eigensolver does not converge as it stands; the witness is float64."""
+    outputs = torch.zeros(1, 16, 16)
+    entries = {(2, 2): 1.1293385177850723e-3, (5, 5): 6.759280222468078e-5, (7, 7): 1.7038462112560493e-13, (12, 12): 0.11953166872262955}
+    entries |= {(2, 12): 5.602504984381085e-07, (5, 12): -1.7204191223767554e-14, (7, 12): 4.924168711673005e-13}
+    entries |= {(12, 14): 1.2611686178923354e-44, (14, 14): 1.2611686178923354e-44}
+    for (row, column), value in entries.items():
+        outputs[0, row, column] = outputs[0, column, row] = value
+    layer = kfac.Factors(torch.eye(3)[None], outputs)
+    block = torch.from_numpy(np.random.default_rng(4).standard_normal((1, 3, 16))).float()
+    dense = outputs[0].double() + 0.1 * torch.eye(16, dtype=torch.float64)
+    expected = torch.linalg.solve(dense, block[0].double().T).T
+    np.testing.assert_allclose(kfac.kronecker_solve(layer, block, 0.1)[0], expected, rtol=1e-5)
+
+
 def linear_net_at_the_origin(hidden: list[int]) -> tuple[Problem, torch.Tensor]:
     model = Model(hidden=hidden, activation="leaky_relu", negative_slope=1.0)
     data = load(Data("axes", features=4), "data").tensors(torch.device("cpu"), torch.float64)
