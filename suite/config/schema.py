@@ -165,7 +165,7 @@ class Probes:
     For extra probes: ``escape_loss`` is the training loss at or below which a network counts as out (``escape``);
     ``critical_below`` the gradient norm at or below which a point counts as critical (``stationary``);
     ``hessian_examples`` takes the Hessian over the first so many training examples (null: all).
-    For extra probes: ``escape_share`` is how far below the loss of the best constant predictor, as a share of it, the training
+    ``escape_share`` is how far below the loss of the best constant predictor, as a share of it, the training
     loss must fall to count as having left the plateau (``plateau``); ``late_steps`` how many of the last steps are the
     late phase (``late``).
     """

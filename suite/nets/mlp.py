@@ -135,7 +135,7 @@ class Mlp:
                 values = values * self.skip_scale + reached
         output = self.linear(parameters, "output", values)
         if self.output_unit == "sigmoid":
-            output = torch.sigmoid(output)
+            output = ACTIVATIONS["sigmoid"](output, 0.0)
         return Forward(output, tuple(pres), tuple(posts), new_buffers, tuple(variances))
 
     def _normalise(

@@ -113,8 +113,8 @@ def engine_line(plan: Plan) -> str:
 def _check_fit(condition: Condition, dataset: Dataset) -> None:
     numeric = Numeric.of(condition.config)
     where = f"condition {condition.name!r}"
-    if dataset.classes is None and numeric.train.loss == "cross_entropy":
-        raise RequestError(f"{where}: train.loss=cross_entropy needs classes and data={dataset.name} has none; use squared_error")
+    if dataset.classes is None and numeric.train.loss in ("cross_entropy", "hinge"):
+        raise RequestError(f"{where}: train.loss={numeric.train.loss} needs classes and data={dataset.name} has none; use squared_error")
     examples = len(dataset.train_x)
     batch = numeric.train.batch_size
     if batch is not None and batch > examples:
@@ -122,7 +122,10 @@ def _check_fit(condition: Condition, dataset: Dataset) -> None:
     if dataset.classes is None and numeric.data.shift == "permuted_labels":
         raise RequestError(f"{where}: data.shift=permuted_labels needs classes and data={dataset.name} has none")
     hidden = len(numeric.model.hidden)
-    if hidden == 0 and (numeric.start.name in ("born_dead", "killed") or {"rollout", "batchnorm_bound"} & set(numeric.probes.extra)):
+    if hidden == 0 and (
+        numeric.start.name in ("born_dead", "killed", "saturated_hidden", "steepest")
+        or {"rollout", "batchnorm_bound"} & set(numeric.probes.extra)
+    ):
         raise RequestError(f"{where}: model.hidden is empty, so there is no hidden layer to make dead or to predict")
     if dataset.classes is not None and numeric.train.loss == "binary_cross_entropy":
         raise RequestError(f"{where}: train.loss=binary_cross_entropy needs targets and data={dataset.name} has classes; use cross_entropy")

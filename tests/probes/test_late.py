@@ -8,25 +8,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_units import LAYOUT
+from test_units import LAYOUT, evaluation
 
 from suite.probes.late import Late, zero_one_test
-from suite.probes.views import Evaluation, Stretch
+from suite.probes.views import Stretch
 
 STEPS, WINDOW = 6000, 1000
 KINDS = ("late_static", "late_periodic", "late_drifting", "late_regular", "late_chaotic")
-
-
-def view(parameters) -> Evaluation:
-    zero = torch.zeros(1)
-    return Evaluation(0, parameters, {}, (), (), zero, zero, zero, zero, dict, lambda: zero, zero[None], torch.zeros(1, dtype=torch.bool))
 
 
 def course(values: torch.Tensor, advance, loss, steps=STEPS, window=WINDOW) -> dict[str, list[float]]:
     """The probe's verdict on ``values`` [replicate] advanced ``steps`` times."""
     probe = Late(replace(LAYOUT, steps=steps, late_steps=window))
     parameters = {"output.bias": values.clone()[:, None]}
-    probe.evaluate(view(parameters))
+    probe.evaluate(evaluation([[1.0]], parameters=parameters))
     for _ in range(steps):
         losses = loss(parameters["output.bias"])
         parameters["output.bias"] = advance(parameters["output.bias"])
