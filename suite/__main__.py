@@ -101,6 +101,7 @@ def _study(arguments: list[str]) -> int:
     from suite.config.compose import check_overrides, compose_study, scenario_file
     from suite.config.paths import CONF
 
+    _check_flags(arguments)
     folders = _folders(arguments, hydra_plugin.FOLDERS)
     hydra_plugin.FOLDERS[:] = folders
     hydra_plugin.register()
@@ -147,6 +148,22 @@ def _study(arguments: list[str]) -> int:
     finally:
         sys.argv = before
     return max(codes, default=OK)
+
+
+def _check_flags(arguments: Sequence[str]) -> None:
+    """Raises RequestError for a flag that Hydra does not have; its own parser would print a page of usage."""
+    from hydra._internal.utils import get_args_parser
+
+    from suite.config.choices import nearest
+    from suite.config.compose import known_keys
+
+    flags = [flag for action in get_args_parser()._actions for flag in action.option_strings]
+    for argument in arguments:
+        if argument.startswith("-") and argument.split("=")[0] not in flags:
+            key = nearest(argument.split("=")[0].lstrip("-"), known_keys())
+            raise RequestError(
+                f"{argument}: there is no such flag; settings are written KEY=VALUE, such as {key}=…, and --help shows the rest"
+            )
 
 
 def _folders(arguments: list[str], own: list[Path]) -> list[Path]:

@@ -40,6 +40,7 @@ def suite(folder: Path, *arguments: str, timeout: float = 240, **env: str) -> su
         (["+scenario=born_dead", "data=fashon_mnist"], "nearest is 'fashion_mnist'"),
         (["+scenario=born_dead", "scenario.hypotheses.nothing_moves.metric=moved"], "which no probe measures"),
         (["replicates=3"], "no scenario was named"),
+        (["+scenario=born_dead", "--train.steps", "5"], "settings are written KEY=VALUE, such as train.steps=…"),
         (["verfy"], "there is no such command"),
         (["sync", "nowhere"], "not a finished record"),
         (["report", "nowhere"], "no record"),
