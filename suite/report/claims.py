@@ -28,9 +28,10 @@ class Finding:
 
 
 def verdict_files(results_dir: Path) -> list[Path]:
-    """Every record's verdict, one level down and one more for other datasets; the archive is left out."""
+    """Every record's verdict, one level down, then those one more down for other datasets; the archive is left out."""
     found = [*results_dir.glob("*/verdict.json"), *results_dir.glob("*/*/verdict.json")]
-    return sorted(path for path in found if "archive" not in path.relative_to(results_dir).parts)
+    kept = [path for path in found if "archive" not in path.relative_to(results_dir).parts]
+    return sorted(kept, key=lambda path: (len(path.parts), path))
 
 
 def findings(results_dir: Path) -> dict[str, list[Finding]]:

@@ -34,12 +34,15 @@ def markdown_table(results_dir: Path) -> str:
         if body["studies"]:
             first = body["studies"][0]["record"]
             link = f"[{body['scenario']}]({results_dir.name}/{first}/report.md)"
-            lines.append(f"| {claim} | {body['text']} | **{body['verdict']}** | {', '.join(_data(body))} | {_holds(body)} | {link} |")
+            lines.append(
+                f"| {claim} | {body['text'].replace('|', '&#124;')} | **{body['verdict']}** | {', '.join(_data(body))} | {_holds(body)} | {link} |"
+            )
     return "\n".join(lines) + "\n"
 
 
 def _data(body: Mapping[str, Any]) -> list[str]:
-    return sorted({name for study in body["studies"] for name in study["datasets"]})
+    """Names alone; what was taken of each stands in the index."""
+    return sorted({name.split("[")[0] for study in body["studies"] for name in study["datasets"]})
 
 
 def _holds(body: Mapping[str, Any]) -> str:
