@@ -24,6 +24,7 @@ $(STAMP): requirements.lock bootstrap.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r bootstrap.lock
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	@$(BIN)/python -c 'from suite.training import native; print("native path:", native.available() or "ready")'
 	@touch $(STAMP)
 
 run: $(STAMP) ## Run the default scenario on real data

@@ -34,9 +34,8 @@ def markdown_table(results_dir: Path) -> str:
         if body["studies"]:
             first = body["studies"][0]["record"]
             link = f"[{body['scenario']}]({results_dir.name}/{first}/report.md)"
-            lines.append(
-                f"| {claim} | {body['text'].replace('|', '&#124;')} | **{body['verdict']}** | {', '.join(_data(body))} | {_holds(body)} | {link} |"
-            )
+            text = body["text"].replace("|", "&#124;")
+            lines.append(f"| {claim} | {text} | **{body['verdict']}** | {', '.join(_data(body))} | {_holds(body)} | {link} |")
     return "\n".join(lines) + "\n"
 
 
