@@ -107,7 +107,7 @@ def test_memory_is_judged_at_the_largest_block():
     points = [{"replicates": count, "growth": growth, "train": 1442, "test": 355} for count, growth in ((2, 5), (128, 10**9))]
     found = scaling.assess_memory(points)
     assert found["rows"][0]["evaluated_together"] == 2
-    assert found["targets"][0]["measured"] == pytest.approx(1e9 / found["rows"][1]["predicted_bytes"], rel=1e-3)
+    assert found["targets"][0]["measured"] == pytest.approx(abs(1e9 / found["rows"][1]["predicted_bytes"] - 1), rel=1e-3)
     assert found["targets"][0]["met"] is False
 
 
