@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from suite.vocabulary import RequestError
+from suite.stopping import Stopped, stoppable
+from suite.vocabulary import RequestError, RunFailed
 
 OK, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
@@ -31,17 +32,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _dispatch(arguments)
+        with stoppable():
+            return _dispatch(arguments)
     except RequestError as error:
-        print(f"suite: error: {error}", file=sys.stderr)
-        return WRONG
-    except KeyboardInterrupt:
-        print("suite: interrupted; finished blocks are kept, and the same command goes on from there", file=sys.stderr)
-        return INTERRUPTED
+        return _say(f"error: {error}", WRONG)
+    except RunFailed as error:
+        return _say(f"error: {error}", FAILED)
+    except (KeyboardInterrupt, Stopped) as stop:
+        how, code = (str(stop), stop.code) if isinstance(stop, Stopped) else ("interrupted", INTERRUPTED)
+        return _say(f"{how}; finished blocks are kept, and the same command goes on from there", code)
     except BrokenPipeError:
         # the reader of our output has gone; there is nobody left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
+    except OSError as error:
+        # a full disk, a device that fails: what is whole stays whole
+        where = f"{error.filename}: " if error.filename else ""
+        return _say(f"error: {where}{error.strerror or error}; finished blocks are kept, and the same command goes on from there", FAILED)
+    except RecursionError:
+        return _say("error: the request is nested too deeply to be read", WRONG)
+
+
+def _say(line: str, code: int) -> int:
+    """One line on the error stream, whatever the message held."""
+    print(f"suite: {' '.join(line.split())}", file=sys.stderr)
+    return code
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -120,7 +135,7 @@ def _study(arguments: list[str]) -> int:
     def job(cfg: DictConfig) -> None:
         try:
             codes.append(study_of(cfg))
-        except (RequestError, HydraException, OmegaConfBaseException) as error:
+        except (RequestError, RunFailed, OSError, RecursionError, HydraException, OmegaConfBaseException) as error:
             # raised out of a job, Hydra would print a line of its own before ours
             wrong.append(error)
 

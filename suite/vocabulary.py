@@ -24,6 +24,10 @@ Divergence = Literal["forbid", "exclude", "failure"]
 Decision = Literal["supported", "refuted", "inconclusive"]
 
 
+class RunFailed(RuntimeError):
+    """The run failed: one line per cause, exit code 1. What was finished is kept."""
+
+
 class RequestError(ValueError):
     """The request was wrong: one clear line for the user, exit code 2, nothing was run."""
 

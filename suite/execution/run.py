@@ -6,67 +6,78 @@ split over threads may round differently.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 
 import torch
 
-from suite.config.numeric import Numeric
-from suite.config.schema import PRESENTATION_KEYS, Data, Executor
-from suite.data import Dataset, load
-from suite.training.engine import train_block
+from suite.config.schema import Executor
+from suite.execution.attempt import Failure, attempt, named
+from suite.execution.worker import Died, Worker
 from suite.vocabulary import Block, Trace
 
 #: (block, replicate-steps done since the last call, mean dead fraction or None)
 Report = Callable[[Block, int, float | None], None]
+#: The next block to work on; None where none is free, now or any more.
+Take = Callable[[], Block | None]
+#: A line for the user: a block had to be done again, and why.
+Tell = Callable[[str], None]
+
+#: How often a block is given to a new worker after its worker died; every time in smaller pieces but the first.
+DEATHS = 3
+#: Seconds between two looks for a free block while some workers have none.
+LOOK_SECONDS = 0.5
 
 
-def execute(blocks: Sequence[Block], executor: Executor, data_dir: str, report: Report) -> Iterator[tuple[Block, Trace]]:
-    """Yield each block's trace as it is finished. ``serial`` keeps the order given; ``local`` does not."""
+def execute(
+    take: Take, expected: int, executor: Executor, data_dir: str, report: Report, tell: Tell
+) -> Iterator[tuple[Block, Trace | Failure]]:
+    """Yield each block's trace as it is finished, or why it has none, until ``take`` gives no more. At most ``expected`` blocks
+    are worth a worker each. ``serial`` keeps the order given; ``local`` does not.
+    """
     torch.set_num_threads(1)
-    if executor.name == "local" and len(blocks) > 1:
-        yield from _in_workers(blocks, executor, data_dir, report)
+    if executor.name == "local" and expected > 1:
+        yield from _in_workers(take, min(executor.workers or os.cpu_count() or 1, expected), data_dir, report, tell)
         return
-    for block in blocks:
-        yield block, _train(block, data_dir, lambda steps, dead, block=block: report(block, steps, dead))  # type: ignore[misc]
+    while (block := take()) is not None:
+        outcome, said = attempt(block, data_dir, lambda steps, dead, block=block: report(block, steps, dead))  # type: ignore[misc]
+        for line in said:
+            tell(line)
+        yield block, outcome
 
 
-@lru_cache(maxsize=4)
-def _dataset(name: str, fields: tuple[tuple[str, object], ...], data_dir: str) -> Dataset:
-    return load(Data(**dict(fields)), data_dir)  # type: ignore[arg-type]
-
-
-def _train(block: Block, data_dir: str, report: Callable[[int, float | None], None] | None) -> Trace:
-    data = Numeric.of(block.condition.config).data
-    # conditions that differ only in how the data are presented share one copy
-    fields = tuple(sorted((key, value) for key, value in vars(data).items() if key not in PRESENTATION_KEYS))
-    return train_block(block, _dataset(data.name, fields, data_dir), report)
-
-
-def _train_quietly(block: Block, data_dir: str) -> Trace:
-    return _train(block, data_dir, None)
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-def _in_workers(blocks: Sequence[Block], executor: Executor, data_dir: str, report: Report) -> Iterator[tuple[Block, Trace]]:
-    workers = min(executor.workers or os.cpu_count() or 1, len(blocks))
-    # spawn: a forked child of a process that holds OpenMP or CUDA state may hang
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_one_thread)
+def _in_workers(take: Take, count: int, data_dir: str, report: Report, tell: Tell) -> Iterator[tuple[Block, Trace | Failure]]:
+    workers = [Worker() for _ in range(count)]
+    idle = list(workers)
+    running: dict[Future[tuple[Trace | Failure, list[str]]], tuple[Worker, Block, int]] = {}
     try:
-        running: dict[Future[Trace], Block] = {pool.submit(_train_quietly, block, data_dir): block for block in blocks}
-        while running:
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                block = running.pop(future)
-                trace = future.result()
-                steps = int(trace.steps[-1]) * block.count
-                dead = trace.finals.get("dead_fraction")
-                report(block, steps, None if dead is None else float(dead[~(trace.diverged_at >= 0)].mean()))
-                yield block, trace
+        while True:
+            while idle and (block := take()) is not None:
+                worker = idle.pop()
+                running[worker.submit(attempt, block, data_dir)] = (worker, block, 0)
+            if not running:
+                return
+            for future in wait(running, LOOK_SECONDS if idle else None, FIRST_COMPLETED).done:
+                worker, block, deaths = running.pop(future)
+                try:
+                    outcome, said = worker.result(future)
+                except Died as how:
+                    if deaths < DEATHS:
+                        pieces = 2**deaths
+                        tell(f"{named(block)}: its worker process {how}; done again" + (f" in {pieces} pieces" if pieces > 1 else ""))
+                        running[worker.submit(attempt, block, data_dir, None, pieces)] = (worker, block, deaths + 1)
+                        continue
+                    outcome, said = Failure(f"its worker process {how}, {deaths + 1} times", str(how)), []
+                idle.append(worker)
+                for line in said:
+                    tell(line)
+                if isinstance(outcome, Trace):
+                    dead = outcome.finals.get("dead_fraction")
+                    alive = outcome.diverged_at < 0
+                    share = None if dead is None or not alive.any() else float(dead[alive].mean())
+                    report(block, int(outcome.steps[-1]) * block.count, share)
+                yield block, outcome
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        for worker in workers:
+            worker.stop()

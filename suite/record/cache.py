@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import logging
-import zipfile
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -56,15 +55,20 @@ def block_key(block: Block, data: Mapping[str, str], code: str, torch_version: s
     return hashlib.sha256(to_json(parts).encode()).hexdigest()
 
 
+def folder(results_dir: Path) -> Path:
+    """Where finished blocks lie, and the leases of those that are being worked on."""
+    return results_dir / ".blocks"
+
+
 def _path(results_dir: Path, key: str) -> Path:
-    return results_dir / ".blocks" / key[:2] / f"{key}.block"
+    return folder(results_dir) / key[:2] / f"{key}.block"
 
 
 def store(results_dir: Path, key: str, trace: Trace) -> None:
     """Keep a finished block. The file is a SHA-256 of 64 digits followed by an uncompressed npz without pickles."""
     arrays = {f"curve:{name}": value for name, value in trace.curves.items()}
     arrays |= {f"final:{name}": value for name, value in trace.finals.items()}
-    head = json.dumps({"condition": trace.condition, "first": trace.first, "timings": dict(trace.timings)})
+    head = json.dumps({"key": key, "condition": trace.condition, "first": trace.first, "timings": dict(trace.timings)})
     buffer = io.BytesIO()
     np.savez(
         buffer,
@@ -75,7 +79,7 @@ def store(results_dir: Path, key: str, trace: Trace) -> None:
         **arrays,
     )
     content = buffer.getvalue()
-    write_bytes(_path(results_dir, key), hashlib.sha256(content).hexdigest().encode() + content)
+    write_bytes(_path(results_dir, key), hashlib.sha256(content).hexdigest().encode() + content, results_dir)
 
 
 def load(results_dir: Path, key: str) -> Trace | None:
@@ -92,17 +96,34 @@ def load(results_dir: Path, key: str) -> Trace | None:
         log.warning("%s: damaged; the block is run again", path)
         return None
     try:
-        with np.load(io.BytesIO(content[64:]), allow_pickle=False) as arrays:
-            head = json.loads(arrays["head"].tobytes())
-            return Trace(
-                head["condition"],
-                head["first"],
-                arrays["steps"],
-                {name.removeprefix("curve:"): arrays[name] for name in arrays.files if name.startswith("curve:")},
-                {name.removeprefix("final:"): arrays[name] for name in arrays.files if name.startswith("final:")},
-                arrays["diverged_at"],
-                head["timings"],
-            )
-    except (ValueError, KeyError, zipfile.BadZipFile) as error:
-        log.warning("%s: not a block of this version (%s); it is run again", path, error)
+        return _trace(content[64:], key)
+    except Exception as error:  # a file can be wrong in more ways than NumPy and zipfile have names for
+        log.warning("%s: not a block of this version (%s: %s); it is run again", path, type(error).__name__, error)
         return None
+
+
+def _trace(content: bytes, key: str) -> Trace:
+    """Unpack and check. Raises whatever is wrong."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        head = json.loads(arrays["head"].tobytes())
+        if head["key"] != key:
+            raise ValueError(f"it holds block {head['key']}")
+        trace = Trace(
+            head["condition"],
+            head["first"],
+            arrays["steps"],
+            {name.removeprefix("curve:"): arrays[name] for name in arrays.files if name.startswith("curve:")},
+            {name.removeprefix("final:"): arrays[name] for name in arrays.files if name.startswith("final:")},
+            arrays["diverged_at"],
+            {str(name): float(value) for name, value in head["timings"].items()},
+        )
+    if not isinstance(trace.condition, str) or type(trace.first) is not int:
+        raise ValueError("condition and first replicate are not what they should be")
+    whole = (trace.steps, trace.diverged_at)
+    if any(array.dtype != np.int64 or array.ndim != 1 for array in whole):
+        raise ValueError("steps or divergences are not lists of whole numbers")
+    for kind, shape in (("curves", (trace.count, len(trace.steps))), ("finals", (trace.count,))):
+        for name, values in getattr(trace, kind).items():
+            if values.dtype != np.float64 or values.shape != shape:
+                raise ValueError(f"{kind} of {name!r} have the wrong type or shape")
+    return trace

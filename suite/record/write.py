@@ -13,29 +13,38 @@ from typing import Any
 
 import yaml
 
-from suite.record.atomic import write_bytes, write_text
+from suite.record.atomic import stay_inside, sweep, write_bytes, write_text
 from suite.record.canonical import plan_json, plan_sha256, study_id, to_json
 from suite.record.citation import bibtex, citation_cff, ro_crate
 from suite.record.tables import curves_table, replicates_table, to_bytes
 from suite.vocabulary import Plan, RequestError, Study
 
 VERDICT, MANIFEST = "verdict.json", "manifest.json"
+#: The lease that whoever writes records or the index of a results folder holds meanwhile.
+RECORDS = "records"
 
 
 def seal(plan: Plan, results_dir: Path) -> Path:
     """Write the plan to ``<results_dir>/<scenario>/plan.json`` before anything is trained, and return the folder."""
     folder = results_dir / plan.scenario
-    text = plan_json(plan)
+    stay_inside(folder / VERDICT, results_dir)
+    _make_way(plan, folder, results_dir)
+    write_text(folder / "plan.json", plan_json(plan), results_dir)
+    return folder
+
+
+def _make_way(plan: Plan, folder: Path, results_dir: Path) -> None:
+    """Archive the record of another plan, finished or begun, and remove what killed processes left half-written."""
+    for place in (folder, folder / "figures"):
+        sweep(place)
     try:
         before = (folder / "plan.json").read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
-        before = None
+        return
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"{folder / 'plan.json'}: cannot be read ({error}); move it away or choose another results_dir") from error
-    if before is not None and before != text and (folder / VERDICT).is_file():
+    if before != plan_json(plan) and len(list(folder.iterdir())) > 1:
         _archive(folder, results_dir, hashlib.sha256(before.encode()).hexdigest()[:12])
-    write_text(folder / "plan.json", text)
-    return folder
 
 
 def _archive(folder: Path, results_dir: Path, study: str) -> None:
@@ -44,6 +53,7 @@ def _archive(folder: Path, results_dir: Path, study: str) -> None:
     while target.exists():
         number += 1
         target = results_dir / "archive" / f"{folder.name}-{study}-{number}"
+    stay_inside(target, results_dir)
     target.parent.mkdir(parents=True, exist_ok=True)
     os.replace(folder, target)
 
@@ -112,18 +122,22 @@ def write_record(study: Study, results_dir: Path, pages: Mapping[str, bytes]) ->
     }
     verdict = to_json(verdict_json(study), sort_keys=False).encode()  # hypotheses stay in their author's order
     files["ro-crate-metadata.json"] = ro_crate(study, [*files, VERDICT]).encode()
+    stay_inside(folder / VERDICT, results_dir)
+    # another study of this scenario may have finished since this one was sealed
+    _make_way(study.plan, folder, results_dir)
     (folder / VERDICT).unlink(missing_ok=True)
     for name, content in files.items():
-        write_bytes(folder / name, content)
+        write_bytes(folder / name, content, results_dir)
     _write_manifest(folder, files | {VERDICT: verdict})
-    write_bytes(folder / VERDICT, verdict)
+    write_bytes(folder / VERDICT, verdict, results_dir)
+    sweep(results_dir)
     return folder
 
 
 def rewrite_report(folder: Path, pages: Mapping[str, bytes]) -> None:
     """Replace a record's report files and their manifest entries; the numbers stay as they are."""
     for name, content in pages.items():
-        write_bytes(folder / name, content)
+        write_bytes(folder / name, content, folder.parent)
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
     files.pop(MANIFEST, None)
     _write_manifest(folder, files)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,11 +12,11 @@ from rich.console import Console
 from suite.config.compose import StudyRequest
 from suite.config.numeric import Numeric
 from suite.data import Dataset
-from suite.execution import execute
 from suite.inference import decide
 from suite.record import cache, provenance
 from suite.record.canonical import study_id
-from suite.record.write import seal, write_record
+from suite.record.lease import Holder, Leases
+from suite.record.write import RECORDS, seal, write_record
 from suite.report import terminal
 from suite.report.index import build_index
 from suite.report.page import render
@@ -27,13 +25,12 @@ from suite.study.merge import merged
 from suite.study.mirror import MirrorProcess, tell_unavailable
 from suite.study.plan import blocks_of, data_key, datasets_of, engine_line, make_plan
 from suite.study.publish import write_index
+from suite.study.work import traces_of
 from suite.tracking.links import Links, TrackingUnavailable
 from suite.training import native
-from suite.vocabulary import Block, Outcome, Plan, Study, Trace
+from suite.vocabulary import Block, Outcome, Plan, RequestError, Study, Trace
 
 DONE, INVALID = 0, 3
-
-log = logging.getLogger(__name__)
 
 
 def run_study(request: StudyRequest) -> int:
@@ -55,24 +52,54 @@ def run_study(request: StudyRequest) -> int:
         show_dry_run(plan, blocks, datasets, settings, console)
         return DONE
 
-    results_dir = Path(settings.results_dir)
-    seal(plan, results_dir)
-    console.print(engine_line(plan), highlight=False, soft_wrap=True)
-    started = datetime.now(UTC)
-    waiting = MirrorProcess(settings.tracking) if settings.tracking.enabled else None
+    results_dir, study = Path(settings.results_dir), study_id(plan)
+    waiting: MirrorProcess | None = None
     try:
-        traces = list(_traces(plan, blocks, datasets, request, console))
-        study = _decided(plan, merged(plan.conditions, traces), started)
-        record = write_record(study, results_dir, render(study))
-        write_index(results_dir, build_index(results_dir))
+        with Leases(cache.folder(results_dir) / "leases", study) as leases:
+            _announce(plan, leases.take(f"study-{plan.scenario}"), study, console)
+            with leases.hold(RECORDS, lambda holder: _wait_for(holder, console)):
+                seal(plan, results_dir)
+            console.print(engine_line(plan), highlight=False, soft_wrap=True)
+            started = datetime.now(UTC)
+            waiting = MirrorProcess(settings.tracking) if settings.tracking.enabled else None
+            traces = list(traces_of(blocks, _keys(blocks, datasets), settings, leases, console))
+            finished = _decided(plan, merged(plan.conditions, traces), started)
+            pages = render(finished)
+            with leases.hold(RECORDS, lambda holder: _wait_for(holder, console)):
+                record = write_record(finished, results_dir, pages)
+                _index(results_dir, console)
+        console.print()
+        terminal.print_verdicts(finished.outcome, plan, console)
+        terminal.print_where_to_look(record, _mirrored(waiting, record, console), console)
     except BaseException:
         if waiting is not None:
             waiting.abandon()
         raise
-    console.print()
-    terminal.print_verdicts(study.outcome, plan, console)
-    terminal.print_where_to_look(record, _mirrored(waiting, record, console), console)
-    return INVALID if study.outcome.status == "invalid" else DONE
+    return INVALID if finished.outcome.status == "invalid" else DONE
+
+
+def _announce(plan: Plan, other: Holder | None, study: str, console: Console) -> None:
+    """One line where another process is at work on the same scenario in the same folder."""
+    if other is None:
+        return
+    what = (
+        "this very study; the two share its blocks and end with the same record"
+        if other.plan == study
+        else f"another study of {plan.scenario} ({other.plan}); of the two records the one finished first is moved to archive/"
+    )
+    console.print(f"{other} is running {what}", highlight=False, soft_wrap=True)
+
+
+def _wait_for(holder: Holder, console: Console) -> None:
+    console.print(f"waiting for {holder}, which is writing a record here", highlight=False, soft_wrap=True)
+
+
+def _index(results_dir: Path, console: Console) -> None:
+    """Rebuild the index. The study is done by now: another record that cannot be read is told, not the study's failure."""
+    try:
+        write_index(results_dir, build_index(results_dir))
+    except RequestError as error:
+        console.print(f"the index was not rebuilt: {error}", highlight=False, soft_wrap=True)
 
 
 def _mirrored(waiting: MirrorProcess | None, record: Path, console: Console) -> Links | None:
@@ -85,41 +112,15 @@ def _mirrored(waiting: MirrorProcess | None, record: Path, console: Console) -> 
         return None
 
 
-def _traces(
-    plan: Plan, blocks: Sequence[Block], datasets: Mapping[str, Dataset], request: StudyRequest, console: Console
-) -> Iterator[Trace]:
-    """Every block's trace: from the cache where an earlier run left it, trained and stored where not."""
-    settings, results_dir = request.settings, Path(request.settings.results_dir)
-    code = cache.code_fingerprint()
-    keys = {id(block): _key(block, datasets, code) for block in blocks}
-    total = sum(map(_replicate_steps, blocks))
-    with terminal.Progress(total, len(blocks), console, settings.quiet) as progress:
-        missing: list[Block] = []
-        for block in blocks:
-            kept = cache.load(results_dir, keys[id(block)])
-            if kept is None:
-                missing.append(block)
-                continue
-            progress.finish_block(block.condition.name, _replicate_steps(block), cached=True)
-            # the key knows no names: the same numbers may serve a condition under another name
-            yield replace(kept, condition=block.condition.name)
+def _keys(blocks: Sequence[Block], datasets: Mapping[str, Dataset]) -> dict[int, str]:
+    """Every block's cache key, by the block's ``id``."""
+    code, compiled = cache.code_fingerprint(), native.fingerprint()
 
-        def report(block: Block, steps: int, dead: float | None) -> None:
-            progress.advance(block.condition.name, steps, dead)
+    def key(block: Block) -> str:
+        checksums = datasets[data_key(Numeric.of(block.condition.config))].checksums
+        return cache.block_key(block, checksums, code, torch.__version__, compiled)
 
-        for block, trace in execute(missing, settings.executor, settings.data_dir, report):
-            cache.store(results_dir, keys[id(block)], trace)
-            progress.finish_block(block.condition.name, _replicate_steps(block), cached=False)
-            yield trace
-
-
-def _replicate_steps(block: Block) -> int:
-    return int(block.condition.config["train"]["steps"]) * block.count
-
-
-def _key(block: Block, datasets: Mapping[str, Dataset], code: str) -> str:
-    checksums = datasets[data_key(Numeric.of(block.condition.config))].checksums
-    return cache.block_key(block, checksums, code, torch.__version__, native.fingerprint())
+    return {id(block): key(block) for block in blocks}
 
 
 def _decided(plan: Plan, traces: Mapping[str, Trace], started: datetime) -> Study:
