@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -82,23 +82,23 @@ def store(results_dir: Path, key: str, trace: Trace) -> None:
     write_bytes(_path(results_dir, key), hashlib.sha256(content).hexdigest().encode() + content, results_dir)
 
 
-def load(results_dir: Path, key: str) -> Trace | None:
-    """The block, or None where it was never finished. A damaged file counts as missing, with one line in the log."""
+def load(results_dir: Path, key: str, tell: Callable[[str], None] = log.warning) -> Trace | None:
+    """The block, or None where it was never finished. A damaged file counts as missing; ``tell`` gets one line about it."""
     path = _path(results_dir, key)
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
-        log.warning("%s: cannot be read (%s); the block is run again", path, error.strerror)
+        tell(f"{path}: cannot be read ({error.strerror}); the block is done again")
         return None
     if hashlib.sha256(content[64:]).hexdigest().encode() != content[:64]:
-        log.warning("%s: damaged; the block is run again", path)
+        tell(f"{path}: damaged; the block is done again")
         return None
     try:
         return _trace(content[64:], key)
     except Exception as error:  # a file can be wrong in more ways than NumPy and zipfile have names for
-        log.warning("%s: not a block of this version (%s: %s); it is run again", path, type(error).__name__, error)
+        tell(f"{path}: not a block of this version ({type(error).__name__}: {error}); it is done again")
         return None
 
 

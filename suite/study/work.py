@@ -22,9 +22,7 @@ from suite.vocabulary import Block, RunFailed, Trace
 LEFTOVER_SECONDS = 600.0
 
 
-def traces_of(
-    blocks: Sequence[Block], keys: Mapping[int, str], settings: Settings, leases: Leases, console: Console
-) -> Iterator[Trace]:
+def traces_of(blocks: Sequence[Block], keys: Mapping[int, str], settings: Settings, leases: Leases, console: Console) -> Iterator[Trace]:
     """Every block's trace, as it becomes known. ``keys`` holds the cache key of each block by its ``id``.
 
     Raises RunFailed, after all other blocks are done and kept, where a block could not be done.
@@ -50,7 +48,9 @@ def traces_of(
             if len(desk.pending) == before:
                 desk.wait()
     if failed:
-        raise RunFailed("; ".join(failed) + f"; {len(blocks) - len(failed)} of {len(blocks)} blocks are kept, the same command tries the rest")
+        raise RunFailed(
+            "; ".join(failed) + f"; {len(blocks) - len(failed)} of {len(blocks)} blocks are kept, the same command tries the rest"
+        )
 
 
 class _Desk:
@@ -133,11 +133,16 @@ class _Desk:
 
     def tell(self, line: str) -> None:
         """One line for the user."""
-        self.console.print(line, highlight=False, soft_wrap=True)
+        self.console.print(" ".join(line.split()), highlight=False, soft_wrap=True)
+
+    def _tell_once(self, line: str) -> None:
+        if line not in self.told:
+            self.told.add(line)
+            self.tell(line)
 
     def _load(self, block: Block) -> Trace | None:
         """The block as another run left it; one that does not fit the block counts as missing."""
-        kept = cache.load(self.results_dir, self.keys[id(block)])
+        kept = cache.load(self.results_dir, self.keys[id(block)], self._tell_once)
         if kept is None or (kept.first, kept.count) != (block.first, block.count):
             return None
         # the key knows no names: the same numbers may serve a condition under another name

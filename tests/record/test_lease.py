@@ -114,7 +114,9 @@ def test_without_hard_links_it_works_too(tmp_path, monkeypatch):
 CONTEST = """
 import sys, time
 from pathlib import Path
+from suite.record import lease
 from suite.record.lease import Leases
+lease.POLL_SECONDS = 0.001
 folder, turns = Path(sys.argv[1]), int(sys.argv[2])
 inside = folder / "inside"
 for turn in range(turns):
@@ -129,12 +131,11 @@ for turn in range(turns):
 """
 
 
-def test_processes_in_contest_never_hold_it_together(tmp_path, monkeypatch):
+def test_processes_in_contest_never_hold_it_together(tmp_path):
     # an expired lease lies there when they begin: all try to take it over
     (tmp_path / "leases").mkdir()
     left_behind(tmp_path / "leases", "door", 1000, machine="other")
-    script = CONTEST.replace("suite.record.lease import Leases", "suite.record.lease import Leases\nimport suite.record.lease as m; m.POLL_SECONDS = 0.001")
-    command = [sys.executable, "-c", script, str(tmp_path), "15"]
+    command = [sys.executable, "-c", CONTEST, str(tmp_path), "15"]
     runs = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(4)]
     for run in runs:
         _, errors = run.communicate(timeout=60)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import select
 import subprocess
 import sys
@@ -16,6 +15,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.reliability.faults import inject
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = Path(__file__).with_name("study.yaml")
@@ -74,9 +75,9 @@ class Server:
         self.process.wait(30)
         self.process.stdout.close()
 
-    def start(self, cwd: Path, arguments: Sequence[str], file_size: int | None = None, env: Mapping[str, str] | None = None) -> Child:
-        """Start ``python -m suite`` with these arguments. ``file_size`` limits what it may write to one file, in bytes."""
-        request = {"cwd": str(cwd), "argv": list(arguments), "said": str(self.said), "file_size": file_size, "env": dict(env or {})}
+    def start(self, cwd: Path, arguments: Sequence[str], env: Mapping[str, str] | None = None, **faults: object) -> Child:
+        """Start ``python -m suite`` with these arguments, under the faults of ``faults.py``."""
+        request = {"cwd": str(cwd), "argv": list(arguments), "said": str(self.said), "env": dict(env or {}), "faults": faults}
         self.process.stdin.write(json.dumps(request) + "\n")
         while True:
             answer = self._answer(60)
@@ -88,9 +89,9 @@ class Server:
         """Start and wait."""
         return self.start(cwd, arguments, **more).wait()
 
-    def study(self, cwd: Path, *more: str, **limits: object) -> Done:
+    def study(self, cwd: Path, *more: str, **faults: object) -> Done:
         """The tiny study, in ``cwd``."""
-        return self.run(cwd, self.command(cwd, *more), **limits)
+        return self.run(cwd, self.command(cwd, *more), **faults)
 
     @staticmethod
     def command(cwd: Path, *more: str) -> list[str]:
@@ -133,11 +134,7 @@ def _child(request: dict) -> int:
         descriptor = os.open(f"{request['said']}/{os.getpid()}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(descriptor, stream)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    if request["file_size"] is not None:
-        import signal
-
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_size"], request["file_size"]))
+    inject(**request["faults"])
     from suite.__main__ import main
 
     try:
