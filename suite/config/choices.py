@@ -70,7 +70,8 @@ PROBES = (
     "stalled",
 )
 PATHS = ("auto", "eager", "native")
-EXECUTORS = ("serial", "local")
+EXECUTORS = ("serial", "local", "slurm", "ray")
+CLUSTERS = ("slurm", "local")
 TRACKING_RUNS = ("conditions", "replicates")
 MODELS = ("mlp",)
 

@@ -191,12 +191,32 @@ class Engine:
 
 
 @dataclass
+class Slurm:
+    """How jobs ask Slurm for resources; ``cluster`` local runs them on this machine. ``folder`` must be shared with the nodes."""
+
+    cluster: str = "slurm"
+    folder: str = ".submitit"
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    timeout_min: int = 60
+    mem_gb: float = 4.0
+
+
+@dataclass
 class Executor:
-    """Where blocks run. ``block_size`` is the number of replicates trained together (null: chosen)."""
+    """Where blocks run. ``block_size`` is the number of replicates trained together (null: chosen); ``workers`` the processes of
+    ``local`` (null: one per core). ``slurm`` and ``ray`` send jobs of ``blocks_per_job`` blocks, at most ``in_flight`` at once;
+    ``address`` is the Ray cluster's (null: one is started here).
+    """
 
     name: str = "serial"
     block_size: int | None = None
     workers: int | None = None
+    in_flight: int = 64
+    blocks_per_job: int = 1
+    address: str | None = None
+    slurm: Slurm = field(default_factory=Slurm)
 
 
 @dataclass

@@ -79,6 +79,10 @@ def validate(settings: Settings, where: str = "") -> None:
     _remedy(s, need)
     need(s.data.noise >= 0, f"data.noise={s.data.noise} must not be negative")
     need(s.executor.block_size is None or s.executor.block_size >= 1, f"executor.block_size={s.executor.block_size} must be at least 1")
+    need(s.executor.in_flight >= 1, f"executor.in_flight={s.executor.in_flight} must be at least 1")
+    need(s.executor.blocks_per_job >= 1, f"executor.blocks_per_job={s.executor.blocks_per_job} must be at least 1")
+    need(s.executor.slurm.timeout_min >= 1, f"executor.slurm.timeout_min={s.executor.slurm.timeout_min} must be at least 1 (minutes)")
+    need(s.executor.slurm.mem_gb > 0, f"executor.slurm.mem_gb={s.executor.slurm.mem_gb} must be above 0")
     need(s.executor.workers is None or s.executor.workers >= 1, f"executor.workers={s.executor.workers} must be at least 1")
 
 
@@ -199,6 +203,7 @@ def _names(s: Settings, prefix: str) -> None:
         ("probes.tier", s.probes.tier, choices.TIERS),
         ("engine.path", s.engine.path, choices.PATHS),
         ("executor.name", s.executor.name, choices.EXECUTORS),
+        ("executor.slurm.cluster", s.executor.slurm.cluster, choices.CLUSTERS),
         ("tracking.runs", s.tracking.runs, choices.TRACKING_RUNS),
     ):
         choices.require(key, value, known, prefix)

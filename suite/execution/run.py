@@ -1,4 +1,4 @@
-"""Runs blocks in this process or in worker processes, one thread each. Knows neither the study nor the disk.
+"""Runs blocks in this process, in worker processes or on a cluster, one thread each. Knows neither the study nor the disk.
 
 One thread per process is a rule, not a default: OpenMP barriers collapse on a busy machine, and a reduction that is
 split over threads may round differently.
@@ -14,6 +14,9 @@ import torch
 
 from suite.config.schema import Executor
 from suite.execution.attempt import Failure, attempt, named
+from suite.execution.fleet import run_on
+from suite.execution.ray_cluster import RayFleet
+from suite.execution.slurm import SlurmFleet
 from suite.execution.worker import Died, Worker
 from suite.vocabulary import Block, Trace
 
@@ -34,9 +37,12 @@ def execute(
     take: Take, expected: int, executor: Executor, data_dir: str, report: Report, tell: Tell
 ) -> Iterator[tuple[Block, Trace | Failure]]:
     """Yield each block's trace as it is finished, or why it has none, until ``take`` gives no more. At most ``expected`` blocks
-    are worth a worker each. ``serial`` keeps the order given; ``local`` does not.
+    are worth a worker each. ``serial`` keeps the order given; the others do not.
     """
     torch.set_num_threads(1)
+    if executor.name in ("slurm", "ray"):
+        yield from _elsewhere(take, executor, data_dir, report, tell)
+        return
     if executor.name == "local" and expected > 1:
         yield from _in_workers(take, min(executor.workers or os.cpu_count() or 1, expected), data_dir, report, tell)
         return
@@ -45,6 +51,23 @@ def execute(
         for line in said:
             tell(line)
         yield block, outcome
+
+
+def _elsewhere(take: Take, executor: Executor, data_dir: str, report: Report, tell: Tell) -> Iterator[tuple[Block, Trace | Failure]]:
+    fleet = SlurmFleet(executor.slurm, data_dir) if executor.name == "slurm" else RayFleet(executor.address, data_dir)
+    for block, outcome in run_on(fleet, take, executor.in_flight, executor.blocks_per_job, tell):
+        _count(block, outcome, report)
+        yield block, outcome
+
+
+def _count(block: Block, outcome: Trace | Failure, report: Report) -> None:
+    """Report the whole of a block that was trained out of sight."""
+    if isinstance(outcome, Failure):
+        return
+    dead = outcome.finals.get("dead_fraction")
+    alive = outcome.diverged_at < 0
+    share = None if dead is None or not alive.any() else float(dead[alive].mean())
+    report(block, int(outcome.steps[-1]) * block.count, share)
 
 
 def _in_workers(take: Take, count: int, data_dir: str, report: Report, tell: Tell) -> Iterator[tuple[Block, Trace | Failure]]:
@@ -72,11 +95,7 @@ def _in_workers(take: Take, count: int, data_dir: str, report: Report, tell: Tel
                 idle.append(worker)
                 for line in said:
                     tell(line)
-                if isinstance(outcome, Trace):
-                    dead = outcome.finals.get("dead_fraction")
-                    alive = outcome.diverged_at < 0
-                    share = None if dead is None or not alive.any() else float(dead[alive].mean())
-                    report(block, int(outcome.steps[-1]) * block.count, share)
+                _count(block, outcome, report)
                 yield block, outcome
     finally:
         for worker in workers:
