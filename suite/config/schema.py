@@ -206,13 +206,15 @@ class Slurm:
 @dataclass
 class Executor:
     """Where blocks run. ``block_size`` is the number of replicates trained together (null: chosen); ``workers`` the processes of
-    ``local`` (null: one per core). ``slurm`` and ``ray`` send jobs of ``blocks_per_job`` blocks, at most ``in_flight`` at once;
+    ``local`` on the CPU (null: one per core) and ``devices`` the GPUs it takes with device=cuda, one process each: all, how many,
+    or a list of their numbers. ``slurm`` and ``ray`` send jobs of ``blocks_per_job`` blocks, at most ``in_flight`` at once;
     ``address`` is the Ray cluster's (null: one is started here).
     """
 
     name: str = "serial"
     block_size: int | None = None
     workers: int | None = None
+    devices: Any = "all"
     in_flight: int = 64
     blocks_per_job: int = 1
     address: str | None = None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from suite.config import choices
-from suite.config.schema import Settings
+from suite.config.schema import Executor, Settings
 from suite.vocabulary import RequestError
 
 FLOAT16_MAX = 65504.0
@@ -78,12 +79,7 @@ def validate(settings: Settings, where: str = "") -> None:
     _schedule(s, need)
     _remedy(s, need)
     need(s.data.noise >= 0, f"data.noise={s.data.noise} must not be negative")
-    need(s.executor.block_size is None or s.executor.block_size >= 1, f"executor.block_size={s.executor.block_size} must be at least 1")
-    need(s.executor.in_flight >= 1, f"executor.in_flight={s.executor.in_flight} must be at least 1")
-    need(s.executor.blocks_per_job >= 1, f"executor.blocks_per_job={s.executor.blocks_per_job} must be at least 1")
-    need(s.executor.slurm.timeout_min >= 1, f"executor.slurm.timeout_min={s.executor.slurm.timeout_min} must be at least 1 (minutes)")
-    need(s.executor.slurm.mem_gb > 0, f"executor.slurm.mem_gb={s.executor.slurm.mem_gb} must be above 0")
-    need(s.executor.workers is None or s.executor.workers >= 1, f"executor.workers={s.executor.workers} must be at least 1")
+    _executor(s.executor, need)
 
 
 Need = Callable[[bool, str], None]
@@ -209,3 +205,19 @@ def _names(s: Settings, prefix: str) -> None:
         choices.require(key, value, known, prefix)
     for probe in s.probes.extra:
         choices.require("probes.extra", probe, choices.PROBES, prefix)
+
+
+def _executor(e: Executor, need: Need) -> None:
+    need(e.block_size is None or e.block_size >= 1, f"executor.block_size={e.block_size} must be at least 1")
+    need(e.workers is None or e.workers >= 1, f"executor.workers={e.workers} must be at least 1")
+    need(_are_devices(e.devices), f"executor.devices={e.devices} is neither all, nor a number of GPUs, nor a list like [0,1]")
+    need(e.in_flight >= 1, f"executor.in_flight={e.in_flight} must be at least 1")
+    need(e.blocks_per_job >= 1, f"executor.blocks_per_job={e.blocks_per_job} must be at least 1")
+    need(e.slurm.timeout_min >= 1, f"executor.slurm.timeout_min={e.slurm.timeout_min} must be at least 1 (minutes)")
+    need(e.slurm.mem_gb > 0, f"executor.slurm.mem_gb={e.slurm.mem_gb} must be above 0")
+
+
+def _are_devices(given: Any) -> bool:
+    if isinstance(given, list):
+        return bool(given) and all(type(index) is int and index >= 0 for index in given) and len(set(given)) == len(given)
+    return given == "all" or (type(given) is int and given >= 1)

@@ -15,6 +15,7 @@ import torch
 from suite.config.schema import Executor
 from suite.execution.attempt import Failure, attempt, named
 from suite.execution.fleet import run_on
+from suite.execution.order import places
 from suite.execution.ray_cluster import RayFleet
 from suite.execution.slurm import SlurmFleet
 from suite.execution.worker import Died, Worker
@@ -44,7 +45,7 @@ def execute(
         yield from _elsewhere(take, executor, data_dir, report, tell)
         return
     if executor.name == "local" and expected > 1:
-        yield from _in_workers(take, min(executor.workers or os.cpu_count() or 1, expected), data_dir, report, tell)
+        yield from _in_workers(take, expected, executor, data_dir, report, tell)
         return
     while (block := take()) is not None:
         outcome, said = attempt(block, data_dir, lambda steps, dead, block=block: report(block, steps, dead))  # type: ignore[misc]
@@ -70,13 +71,20 @@ def _count(block: Block, outcome: Trace | Failure, report: Report) -> None:
     report(block, int(outcome.steps[-1]) * block.count, share)
 
 
-def _in_workers(take: Take, count: int, data_dir: str, report: Report, tell: Tell) -> Iterator[tuple[Block, Trace | Failure]]:
-    workers = [Worker() for _ in range(count)]
-    idle = list(workers)
+def _in_workers(
+    take: Take, expected: int, executor: Executor, data_dir: str, report: Report, tell: Tell
+) -> Iterator[tuple[Block, Trace | Failure]]:
+    """On a GPU a worker for each, else one for each core; whichever is free gets the next block."""
+    first = take()
+    if first is None:
+        return
+    workers = [Worker(gpu) for gpu in places(executor, first.device, os.cpu_count() or 1)[:expected]]
+    idle = workers[::-1]
+    waiting = [first]
     running: dict[Future[tuple[Trace | Failure, list[str]]], tuple[Worker, Block, int]] = {}
     try:
         while True:
-            while idle and (block := take()) is not None:
+            while idle and (block := waiting.pop() if waiting else take()) is not None:
                 worker = idle.pop()
                 running[worker.submit(attempt, block, data_dir)] = (worker, block, 0)
             if not running:

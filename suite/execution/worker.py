@@ -23,9 +23,10 @@ class Died(RuntimeError):
 
 
 class Worker:
-    """A process, started when it is first given something to do."""
+    """A process, started when it is first given something to do. Of the GPUs it sees the one it is given."""
 
-    def __init__(self) -> None:
+    def __init__(self, gpu: int | None = None) -> None:
+        self.gpu = gpu
         self.pool: ProcessPoolExecutor | None = None
         self.process: Any = None
         self.future: Future[Any] | None = None
@@ -34,7 +35,7 @@ class Worker:
         """Begin a task."""
         if self.pool is None:
             # spawn: a forked child of a process that holds OpenMP or CUDA state may hang
-            self.pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_begin)
+            self.pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(self.gpu,))
         # Ctrl-C reaches every process of a terminal; the parent alone decides, from the child's first instruction on
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -72,7 +73,10 @@ def _how(code: int | None) -> str:
     return f"was killed by signal {-code} ({by})"
 
 
-def _begin() -> None:
+def _begin(gpu: int | None) -> None:
+    if gpu is not None:
+        # before anything touches CUDA, for which this one is then the first and only
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
     import torch
 
     torch.set_num_threads(1)

@@ -12,6 +12,7 @@ from rich.console import Console
 from suite.config.schema import Settings
 from suite.execution import execute
 from suite.execution.attempt import Failure, named
+from suite.execution.order import largest_first
 from suite.record import cache
 from suite.record.atomic import sweep, write_text
 from suite.record.lease import POLL_SECONDS, Holder, Leases
@@ -29,7 +30,14 @@ def traces_of(blocks: Sequence[Block], keys: Mapping[int, str], settings: Settin
     """
     total = sum(map(replicate_steps, blocks))
     with terminal.Progress(total, len(blocks), console, settings.quiet) as progress:
-        desk = _Desk(blocks, keys, Path(settings.results_dir), leases, progress, console)
+        desk = _Desk(
+            blocks if settings.executor.name == "serial" else largest_first(blocks),
+            keys,
+            Path(settings.results_dir),
+            leases,
+            progress,
+            console,
+        )
         failed: list[str] = []
 
         def report(block: Block, steps: int, dead: float | None) -> None:

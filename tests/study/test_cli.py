@@ -47,6 +47,8 @@ def suite(folder: Path, *arguments: str, timeout: float = 240, **env: str) -> su
         (["--config-dir", "nowhere", "+scenario=x"], "no such folder"),
         (["+scenario=batchnorm", "engine.path=native"], "engine.path=native cannot serve it: it serves plain ReLU"),
         (["+scenario=born_dead", "executor.workers=[1"], "cannot be read as KEY=VALUE"),
+        (["+scenario=born_dead", "executor=local", "executor.devices=[0,0]"], "neither all, nor a number of GPUs"),
+        (["+scenario=born_dead", "executor=slurm", "executor.slurm.cluster=lokal"], "nearest is 'local'"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_exit_2(tmp_path, arguments, message):
