@@ -1,60 +1,97 @@
 """What an optimizer alone does to a dead unit, predicted in float64 and set beside what training did.
 
 A dead unit of the first hidden layer receives an exactly zero gradient, so its path is settled by the optimizer's
-memory and decay until it revives. The prediction runs that recursion in float64, written out here separately
-from ``suite.training`` so that the two can disagree.
+memory and decay until it revives.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from suite.config.schema import Optimizer
+from suite.probes.coasting import Path, coasting_factor, coefficients, is_linear
 from suite.probes.units import REVIVED_ABOVE
 from suite.probes.views import Evaluation, Layout, Quiet
 
+NAMES = ("layer1.weight", "layer1.bias")
 
-def coasting_factor(optimizer: Optimizer, steps: float) -> float:
-    """Distance coasted in ``steps`` steps per unit of (lr · velocity), the gradient being zero: heavy ball
-    μ(1-μ^T)/(1-μ), Nesterov μ²(1-μ^T)/(1-μ). ``steps`` may be infinite.
+Values = Mapping[str, Tensor]
+
+
+class Straight:
+    """Units whose parameters are a(t) · start + c(t) · velocity. So is their pre-activation on every example, and the inputs
+    are multiplied once, not at every mark.
     """
-    mu = optimizer.momentum
-    first = mu * mu if optimizer.nesterov else mu
-    return float(first * (1 - mu**steps) / (1 - mu))
+
+    def __init__(self, optimizer: Optimizer, start: Values, memory: Mapping[str, Values], taken: int, marks: Sequence[int], inputs: Tensor):
+        self.start = start
+        self.velocity = {name: kept["velocity"] for name, kept in memory.items() if "velocity" in kept}
+        self.factors = {name: coefficients(optimizer, name.split(".")[1], taken, marks) for name in NAMES}
+        self.at_start = start[NAMES[0]].T @ inputs.T  # [unit, example]
+        moving = bool(self.velocity) and bool(self.velocity[NAMES[0]].any())
+        self.per_velocity = self.velocity[NAMES[0]].T @ inputs.T if moving else None
+        self.top, self.bottom = self.at_start.amax(dim=1), self.at_start.amin(dim=1)
+
+    def largest(self, mark: int, units: Tensor) -> Tensor:
+        """Largest pre-activation of these units over the inputs."""
+        a, c = self.factors[NAMES[0]][mark]
+        if self.per_velocity is None:
+            top = a * (self.top if a >= 0 else self.bottom)[units]
+        else:
+            top = torch.add(self.at_start[units] * a, self.per_velocity[units], alpha=c).amax(dim=1)
+        return top + self._value(NAMES[1], mark)[units]
+
+    def _value(self, name: str, mark: int) -> Tensor:
+        a, c = self.factors[name][mark]
+        return a * self.start[name] + c * self.velocity[name] if self.velocity else a * self.start[name]
+
+    def displacement(self) -> dict[str, Tensor]:
+        """From the start to the last mark."""
+        return {name: self._value(name, -1) - self.start[name] for name in NAMES}
 
 
-class Path:
-    """One parameter tensor under the optimizer with a zero loss gradient, in float64."""
+class Stepwise:
+    """Units whose elements each go their own way (Adam with something in its memory): stepped and multiplied out."""
 
-    def __init__(self, optimizer: Optimizer, kind: str, value: Tensor, state: dict[str, Tensor], taken: Tensor) -> None:
-        self.optimizer = optimizer
-        self.value = value.detach().double().clone()
-        self.memory = {name: tensor.detach().double().clone() for name, tensor in state.items()}
-        self.taken = int(taken)
-        applies = optimizer.decay_on == "both" or optimizer.decay_on == ("biases" if kind == "bias" else "weights")
-        self.decay = optimizer.weight_decay if applies else 0.0
+    def __init__(self, optimizer: Optimizer, start: Values, memory: Mapping[str, Values], taken: int, marks: Sequence[int], inputs: Tensor):
+        self.start, self.inputs = start, inputs
+        self.paths = {name: Path(optimizer, name.split(".")[1], start[name], memory[name], taken) for name in NAMES}
+        self.until = [taken + mark for mark in marks]
 
-    def advance(self) -> None:
-        """One step."""
-        o = self.optimizer
-        self.taken += 1
-        if self.decay and o.decay == "decoupled":
-            self.value = self.value * (1 - o.lr * self.decay)
-        gradient = self.value * (self.decay if o.decay == "l2" else 0.0)
-        if o.name == "sgd":
-            velocity = o.momentum * self.memory["velocity"] + gradient if o.momentum else gradient
-            if o.momentum:
-                self.memory["velocity"] = velocity
-            self.value = self.value - o.lr * (gradient + o.momentum * velocity if o.nesterov else velocity)
-            return
-        self.memory["first"] = o.beta1 * self.memory["first"] + (1 - o.beta1) * gradient
-        self.memory["second"] = o.beta2 * self.memory["second"] + (1 - o.beta2) * gradient**2
-        first = self.memory["first"] / (1 - o.beta1**self.taken)
-        second = self.memory["second"] / (1 - o.beta2**self.taken)
-        self.value = self.value - o.lr * first / (second.sqrt() + o.eps)
+    def _advance(self, mark: int) -> None:
+        for path in self.paths.values():
+            while path.taken < self.until[mark]:
+                path.advance()
+
+    def largest(self, mark: int, units: Tensor) -> Tensor:
+        """As ``Straight.largest``; marks must rise from call to call."""
+        self._advance(mark)
+        weight, bias = (path.value for path in self.paths.values())
+        return (weight[:, units].T @ self.inputs.T).amax(dim=1) + bias[units]
+
+    def displacement(self) -> dict[str, Tensor]:
+        """As ``Straight.displacement``."""
+        self._advance(-1)
+        return {name: path.value - self.start[name] for name, path in self.paths.items()}
+
+
+def first_alive(course: Straight | Stepwise, units: int, marks: int, device: torch.device) -> Tensor:
+    """[unit] index of the first mark at which a unit's largest pre-activation exceeds REVIVED_ABOVE, -1 where none does. A unit
+    that is alive once is not looked at again.
+    """
+    found = torch.full((units,), -1, dtype=torch.int64, device=device)
+    waiting = torch.arange(units, device=device)
+    for mark in range(marks):
+        if not len(waiting):
+            break
+        alive = course.largest(mark, waiting) > REVIVED_ABOVE
+        found[waiting[alive]] = mark
+        waiting = waiting[~alive]
+    return found
 
 
 class Rollout(Quiet):
@@ -63,14 +100,12 @@ class Rollout(Quiet):
     ``predicted_revival_step``: mean step of the first evaluation alive, over the units that revived (NaN where none did);
     ``coast_distance``: L2 distance from the start of the weights and biases of the units that stayed dead, ``coast_predicted``
     the same by the closed form (SGD without decay) or by the recursion, and ``coast_ratio`` their quotient (NaN where
-    nothing was to coast).
+    nothing was to coast). The prediction is made at the end, from a copy of the start, one replicate at a time.
     """
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        self.paths: dict[str, Path] | None = None
         self.marks: list[int] = []
-        self.taken_at_start = 0
 
     def columns(self) -> tuple[str, ...]:
         """No curves."""
@@ -89,86 +124,81 @@ class Rollout(Quiet):
         )
 
     def _begin(self, view: Evaluation) -> None:
-        self.names = ("layer1.weight", "layer1.bias")
-        self.paths = {
-            name: Path(
-                self.layout.optimizer,
-                name.split(".")[1],
-                view.parameters[name],
-                {key.removeprefix(f"{name}."): t for key, t in view.optimizer_state.items() if key.startswith(f"{name}.")},
-                view.optimizer_state["taken"],
-            )
-            for name in self.names
+        self.origin = {name: view.parameters[name].detach().clone() for name in NAMES}
+        self.memory = {
+            name: {key.removeprefix(f"{name}."): t.clone() for key, t in view.optimizer_state.items() if key.startswith(f"{name}.")}
+            for name in NAMES
         }
-        self.origin = {name: path.value.clone() for name, path in self.paths.items()}
-        self.velocity = {name: path.memory.get("velocity") for name, path in self.paths.items()}
+        self.taken = int(view.optimizer_state["taken"])
+        self.inputs = view.inputs
         self.dead = view.units[0].max_pre <= 0
-        never = torch.full(self.dead.shape, -1, device=self.dead.device)
-        self.measured, self.predicted = never.clone(), never.clone()
+        self.measured = torch.full(self.dead.shape, -1, device=self.dead.device)
 
     def evaluate(self, view: Evaluation) -> dict[str, Tensor]:
-        """Advances the prediction to this step and notes who is alive in each."""
-        if self.paths is None:
-            self._begin(view)
-        assert self.paths is not None
-        while self.marks and self.paths["layer1.weight"].taken < self.taken_at_start + view.step:
-            for path in self.paths.values():
-                path.advance()
+        """Notes who is alive at this step."""
         if not self.marks:
-            self.taken_at_start = self.paths["layer1.weight"].taken
-        mark = len(self.marks)
-        self.marks.append(view.step)
+            self._begin(view)
         alive = view.units[0].max_pre > REVIVED_ABOVE
-        foretold = self._largest(view.inputs) > REVIVED_ABOVE
-        self.measured = torch.where((self.measured < 0) & alive & self.dead, mark, self.measured)
-        self.predicted = torch.where((self.predicted < 0) & foretold & self.dead, mark, self.predicted)
-        self.last = {name: view.parameters[name].detach().double().clone() for name in self.names}
+        self.measured = torch.where((self.measured < 0) & alive & self.dead, len(self.marks), self.measured)
+        self.marks.append(view.step)
+        self.last = {name: view.parameters[name].detach().clone() for name in NAMES}
         return {}
 
-    def _largest(self, inputs: Tensor) -> Tensor:
-        """[replicate, unit] the predicted largest pre-activation over the training set, one replicate at a time
-        because the whole set in float64 is the largest thing held here.
+    def _predict(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """Index of the predicted first evaluation alive [replicate, unit], -1 where it never comes or the unit was not dead, and
+        the predicted displacement of every dead unit over the run.
         """
-        assert self.paths is not None
-        weight, bias = self.paths["layer1.weight"].value, self.paths["layer1.bias"].value
-        wide = inputs.double()
-        return torch.stack([(wide @ w).amax(dim=0) + b for w, b in zip(weight, bias, strict=True)])
+        o = self.layout.optimizer
+        predicted = torch.full_like(self.measured, -1)
+        moved = {name: torch.zeros_like(value, dtype=torch.float64) for name, value in self.origin.items()}
+        inputs = self.inputs.double()
+        for replicate, dead in enumerate(self.dead):
+            units = dead.nonzero()[:, 0]
+            if not len(units):
+                continue
+            start = {name: value[replicate][..., units].double() for name, value in self.origin.items()}
+            memory = {
+                name: {key: tensor[replicate][..., units].double() for key, tensor in kept.items()} for name, kept in self.memory.items()
+            }
+            straight = is_linear(o, [tensor for kept in memory.values() for tensor in kept.values()])
+            course = (Straight if straight else Stepwise)(o, start, memory, self.taken, self.marks, inputs)
+            predicted[replicate, units] = first_alive(course, len(units), len(self.marks), dead.device)
+            for name, change in self._closed_form(memory, start).items() if self._has_closed_form else course.displacement().items():
+                moved[name][replicate][..., units] = change
+        return predicted, moved
+
+    @property
+    def _has_closed_form(self) -> bool:
+        return self.layout.optimizer.name == "sgd" and not self.layout.optimizer.weight_decay
+
+    def _closed_form(self, memory: Mapping[str, Values], start: Values) -> dict[str, Tensor]:
+        reach = self.layout.optimizer.lr * coasting_factor(self.layout.optimizer, self.marks[-1])
+        return {name: -reach * memory[name]["velocity"] if "velocity" in memory[name] else torch.zeros_like(start[name]) for name in NAMES}
 
     def _mean_step(self, marks: Tensor) -> Tensor:
         steps = torch.tensor(self.marks, dtype=torch.float64, device=marks.device)[marks.clamp(min=0)]
         found = marks >= 0
         return torch.where(found, steps, 0.0).sum(dim=1) / found.sum(dim=1, dtype=torch.float64)
 
-    def _distance(self, change: dict[str, Tensor], units: Tensor) -> Tensor:
-        weight = (change["layer1.weight"] ** 2).sum(dim=1) + change["layer1.bias"] ** 2
+    def _distance(self, change: Values, units: Tensor) -> Tensor:
+        weight = (change[NAMES[0]] ** 2).sum(dim=1) + change[NAMES[1]] ** 2
         return torch.sqrt(torch.where(units, weight, 0.0).sum(dim=1))
-
-    def _closed_form(self) -> dict[str, Tensor]:
-        """Predicted displacement of every unit over the run."""
-        assert self.paths is not None
-        o = self.layout.optimizer
-        if o.name != "sgd" or o.weight_decay:
-            return {name: path.value - self.origin[name] for name, path in self.paths.items()}
-        reach = o.lr * coasting_factor(o, self.marks[-1])
-        return {
-            name: -reach * velocity if velocity is not None else torch.zeros_like(self.origin[name])
-            for name, velocity in self.velocity.items()
-        }
 
     def finish(self) -> dict[str, Tensor]:
         """Agreement, steps and distances."""
+        predicted, moved = self._predict()
         among = self.dead.sum(dim=1, dtype=torch.float64)
-        both = (self.measured >= 0) & (self.predicted >= 0)
-        agree = ((self.measured - self.predicted).abs() <= 1) & both | (self.measured < 0) & (self.predicted < 0)
+        both = (self.measured >= 0) & (predicted >= 0)
+        agree = ((self.measured - predicted).abs() <= 1) & both | (self.measured < 0) & (predicted < 0)
         stayed = self.dead & (self.measured < 0)
-        distance = self._distance({name: self.last[name] - self.origin[name] for name in self.names}, stayed)
-        predicted = self._distance(self._closed_form(), stayed)
+        distance = self._distance({name: self.last[name].double() - self.origin[name].double() for name in NAMES}, stayed)
+        foretold = self._distance(moved, stayed)
         return {
             "revival_agreement": (agree & self.dead).sum(dim=1, dtype=torch.float64) / among,
-            "predicted_revived_fraction": (self.predicted >= 0).sum(dim=1, dtype=torch.float64) / among,
+            "predicted_revived_fraction": (predicted >= 0).sum(dim=1, dtype=torch.float64) / among,
             "revival_step": self._mean_step(self.measured),
-            "predicted_revival_step": self._mean_step(self.predicted),
+            "predicted_revival_step": self._mean_step(predicted),
             "coast_distance": distance,
-            "coast_predicted": predicted,
-            "coast_ratio": torch.where(predicted > 0, distance / predicted, math.nan),
+            "coast_predicted": foretold,
+            "coast_ratio": torch.where(foretold > 0, distance / foretold, math.nan),
         }

@@ -149,7 +149,9 @@ def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace
             with clock("train_seconds"):
                 task = course.turn(first + steps, state, task)
                 steps_run = steps_of(numeric, task, watched, every_step)
-    return observed.trace(block, state, clock.timings(numeric.train.steps, block.count, layout.batch_size)), state
+    with clock("probe_seconds"):
+        summaries = observed.summaries()
+    return observed.trace(block, state, summaries, clock.timings(numeric.train.steps, block.count, layout.batch_size)), state
 
 
 def stretches(steps: int, every: int, longest: int, cuts: Collection[int] = ()) -> Iterator[tuple[int, int, bool]]:
@@ -260,16 +262,22 @@ class _Observed:
         dead = self.values[-1].get("dead_fraction")
         return None if dead is None else float(dead.nanmean())
 
-    def trace(self, block: Block, state: State, timings: Mapping[str, float]) -> Trace:
+    def summaries(self) -> dict[str, Tensor]:
+        """What the probes have to say at the end."""
+        missing = torch.full((self.count,), torch.nan, dtype=torch.float64)
+        found: dict[str, Tensor] = {}
+        for probe in self.probes:
+            summary = probe.finish()
+            found |= {name: summary.get(name, missing) for name in probe.summaries()}
+        return found
+
+    def trace(self, block: Block, state: State, summaries: Mapping[str, Tensor], timings: Mapping[str, float]) -> Trace:
         """Everything gathered, as float64 arrays on the CPU."""
         diverged = state.diverged_at >= 0
         missing = torch.full((self.count,), torch.nan, dtype=torch.float64, device=diverged.device)
         curves = {name: torch.stack([at.get(name, missing) for at in self.values], dim=1).cpu().numpy() for name in self.columns}
         finals = {name: curve[:, -1].copy() for name, curve in curves.items()}
-        for probe in self.probes:
-            summary = probe.finish()
-            for name in probe.summaries():
-                finals[name] = _masked(summary.get(name, missing), diverged).cpu().numpy()
+        finals |= {name: _masked(value.to(diverged.device), diverged).cpu().numpy() for name, value in summaries.items()}
         return Trace(
             block.condition.name,
             block.first,
