@@ -5,30 +5,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from suite.probes.parts import joined, layer_members
+from suite.probes.parts import Parts, layer_members
 from suite.probes.views import Evaluation, Layout, Quiet, Stretch, Watch
 
 
-def norm(flat: Tensor) -> Tensor:
-    """L2 norm of each replicate's row; in float64 for float16 and bfloat16, whose own squares underflow."""
-    found: Tensor = torch.linalg.vector_norm(flat.double() if flat.element_size() < 4 else flat, dim=1)
-    return found
-
-
-def _grouped(gradients: dict[str, Tensor], members: tuple[str, ...]) -> Tensor:
-    """[replicate, all elements of the group]."""
-    return torch.cat([gradients[name].flatten(1) for name in members], dim=1)
-
-
 class Gradients(Quiet):
-    """Of the latest mini-batch: ``grad_norm.<group>`` (L2) and ``grad_zero_fraction.<group>`` (share of elements exactly 0);
-    over every mini-batch so far: ``grad_max_abs.<group>``, which is 0 only if no step had a non-zero gradient.
+    """Of the latest mini-batch: ``grad_norm.<group>`` (L2, summed in float64) and ``grad_zero_fraction.<group>`` (share of elements
+    exactly 0); over every mini-batch so far: ``grad_max_abs.<group>``, which is 0 only if no step had a non-zero gradient.
     """
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.latest: dict[str, Tensor] | None = None
-        self.peak: dict[str, Tensor] = {}
+        self.peak: Tensor
+        self.parts: Parts | None = None
 
     def columns(self) -> tuple[str, ...]:
         """Three metrics for each group."""
@@ -39,23 +29,23 @@ class Gradients(Quiet):
         return frozenset({"grad_peak"})
 
     def after_steps(self, stretch: Stretch) -> None:
-        """Keeps a running maximum per group; the rest is worked out only when an evaluation asks."""
+        """Keeps a running maximum per parameter; the rest is worked out only when an evaluation asks."""
+        size = torch.stack([stretch.grad_peak[name] for name in stretch.gradients])
+        self.peak = size if self.latest is None else torch.maximum(self.peak, size)
         self.latest = dict(stretch.gradients)
-        for group, members in self.layout.groups.items():
-            size = torch.stack([stretch.grad_peak[name] for name in members]).amax(dim=0)
-            self.peak[group] = torch.maximum(self.peak[group], size) if group in self.peak else size
 
     def evaluate(self, view: Evaluation) -> dict[str, Tensor]:
         """Nothing before the first step."""
         if self.latest is None:
             return {}
-        values = {}
-        for group, members in self.layout.groups.items():
-            flat = _grouped(self.latest, members)
-            values[f"grad_norm.{group}"] = norm(flat)
-            values[f"grad_zero_fraction.{group}"] = (flat == 0).to(torch.float64).mean(dim=1)
-            values[f"grad_max_abs.{group}"] = self.peak[group]
-        return values
+        if self.parts is None:
+            self.parts = Parts(self.layout.groups, self.latest)
+        filled, squared = self.parts.total(view.differences(self.latest, None)).unbind(1)
+        return {
+            **self.parts.named("grad_norm", squared.sqrt()),
+            **self.parts.named("grad_zero_fraction", (self.parts.elements - filled) / self.parts.elements),
+            **self.parts.named("grad_max_abs", self.parts.largest(self.peak)),
+        }
 
 
 class FullGradients(Quiet):
@@ -64,19 +54,18 @@ class FullGradients(Quiet):
     """
 
     def __init__(self, layout: Layout) -> None:
-        self.parts = dict(layout.groups) | layer_members(layout)
-        self.peak: dict[str, Tensor] = {}
+        self.members = dict(layout.groups) | layer_members(layout)
+        self.peak: Tensor | None = None
 
     def columns(self) -> tuple[str, ...]:
         """One metric for each part."""
-        return tuple(f"full_grad_max_abs.{part}" for part in self.parts)
+        return tuple(f"full_grad_max_abs.{part}" for part in self.members)
 
     def evaluate(self, view: Evaluation) -> dict[str, Tensor]:
         """One full-batch backward pass."""
-        gradients = dict(view.gradients())
-        values = {}
-        for part, members in self.parts.items():
-            size = joined(gradients, members).abs().amax(dim=1)
-            self.peak[part] = torch.maximum(self.peak[part], size) if part in self.peak else size
-            values[f"full_grad_max_abs.{part}"] = self.peak[part]
-        return values
+        gradients = view.gradients()
+        size = torch.stack([value.flatten(1).abs().amax(dim=1) for value in gradients.values()])
+        if self.peak is None:
+            self.parts = Parts(self.members, gradients)
+        self.peak = size if self.peak is None else torch.maximum(self.peak, size)
+        return self.parts.named("full_grad_max_abs", self.parts.largest(self.peak))

@@ -7,6 +7,8 @@ above ``REVIVED_ABOVE``: in float32 a pre-activation of 1e-43 is rounding, not r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -22,14 +24,21 @@ def dead_units(units: tuple[UnitStatistics, ...]) -> Tensor:
 
 def alive_units(units: tuple[UnitStatistics, ...]) -> Tensor:
     """[replicate, all hidden units] True where the largest pre-activation exceeds REVIVED_ABOVE."""
-    return torch.cat([layer.max_pre > REVIVED_ABOVE for layer in units], dim=1)
+    flags = [layer.max_pre > REVIVED_ABOVE for layer in units]
+    return flags[0] if len(flags) == 1 else torch.cat(flags, dim=1)
 
 
 def _share(flags: Tensor, among: Tensor | None = None) -> Tensor:
-    """Share of True per replicate, of all units or among some; NaN where there are none to share."""
+    """Share of True per replicate [replicate, unit], of all units or among some; NaN where there are none to share."""
     if among is None:
-        return flags.to(torch.float64).mean(dim=1)
+        return flags.sum(dim=1, dtype=torch.float64) / flags.shape[1]
     return (flags & among).sum(dim=1, dtype=torch.float64) / among.sum(dim=1, dtype=torch.float64)
+
+
+def _by_layer(metric: str, layers: tuple[str, ...], flags: Sequence[Tensor]) -> tuple[dict[str, Tensor], Tensor]:
+    """``metric.<layer>`` from the flags of each layer, and the flags of all layers together."""
+    shares = {f"{metric}.{layer}": _share(flag) for layer, flag in zip(layers, flags, strict=True)}
+    return shares, flags[0] if len(flags) == 1 else torch.cat(list(flags), dim=1)
 
 
 class Dead(Quiet):
@@ -55,22 +64,17 @@ class Dead(Quiet):
 
     def evaluate(self, view: Evaluation) -> dict[str, Tensor]:
         """Level and flow of dead units."""
-        dead, alive = dead_units(view.units), alive_units(view.units)
+        values, dead = _by_layer("dead_fraction", self.layout.layers, [layer.max_pre <= 0 for layer in view.units])
+        alive = alive_units(view.units)
         if self.first is None:
-            self.first = self.previous = dead
-            self.revived = torch.zeros_like(dead)
-            self.died = torch.zeros_like(dead)
-        values = {
-            "dead_fraction": _share(dead),
-            "deaths": _share(dead & ~self.previous),
-            "revivals": _share(alive & self.previous),
-        }
-        for layer, statistics in zip(self.layout.layers, view.units, strict=True):
-            values[f"dead_fraction.{layer}"] = _share(statistics.max_pre <= 0)
+            self.first, self.first_not, self.previous = dead, ~dead, dead
+            self.revived, self.died = torch.zeros_like(dead), torch.zeros_like(dead)
+        flows = torch.stack([dead, dead & ~self.previous, alive & self.previous]).sum(dim=2, dtype=torch.float64) / dead.shape[1]
+        values["dead_fraction"], values["deaths"], values["revivals"] = flows.unbind()
         if self.layout.norm == "batch":
             values["dead_fraction_eval"] = _share(dead_units(view.units_eval))
         self.revived |= self.first & alive
-        self.died |= ~self.first & dead
+        self.died |= self.first_not & dead
         self.previous = dead
         return values
 
@@ -80,7 +84,7 @@ class Dead(Quiet):
         return {
             "dead_at_start": _share(self.first),
             "revived_fraction": _share(self.revived, self.first).nan_to_num(0.0),
-            "died_fraction": _share(self.died, ~self.first).nan_to_num(0.0),
+            "died_fraction": _share(self.died, self.first_not).nan_to_num(0.0),
             "recovered_fraction": _share(~self.previous, self.died).nan_to_num(0.0),
         }
 
@@ -98,7 +102,6 @@ class Dormant(Quiet):
     def evaluate(self, view: Evaluation) -> dict[str, Tensor]:
         """A layer whose every activation is zero is dormant as a whole."""
         flags = [layer.mean_abs_post <= self.layout.dormant_tau * layer.mean_abs_post.mean(dim=1, keepdim=True) for layer in view.units]
-        values = {"dormant_fraction": _share(torch.cat(flags, dim=1))}
-        for layer, flag in zip(self.layout.layers, flags, strict=True):
-            values[f"dormant_fraction.{layer}"] = _share(flag)
+        values, everywhere = _by_layer("dormant_fraction", self.layout.layers, flags)
+        values["dormant_fraction"] = values[next(iter(values))] if len(flags) == 1 else _share(everywhere)
         return values

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from suite.config.schema import Optimizer, Start
+from suite.probes.differences import differences
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Evaluation:
     same tensor); ``inputs`` is the training set; ``output_range`` the largest difference between any output unit's values
     over it, in inference mode; ``pre_activations`` yields those of every hidden layer over it [replicate, example, unit], for a
     few replicates at a time; ``outputs`` runs the network with other parameters over the training and the test set
-    [replicate, example, output].
+    [replicate, example, output]. ``differences`` is ``suite.probes.differences.differences``, by the path's own means.
     """
 
     step: int
@@ -87,6 +88,7 @@ class Evaluation:
     output_range: Float[Tensor, " replicate"] | None = None
     pre_activations: Callable[[], Iterator[tuple[Tensor, ...]]] = _absent
     outputs: Callable[[Mapping[str, Tensor]], tuple[Tensor, Tensor]] = _absent
+    differences: Callable[[Mapping[str, Tensor], Mapping[str, Tensor] | None], Tensor] = differences
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from suite.data import Tensors
 from suite.nets.mlp import HALVES, Buffers, Forward, Parameters
+from suite.probes.differences import differences
 from suite.probes.views import Stretch, Watch
 from suite.streams import permutations
 from suite.training import optimizers
@@ -86,6 +87,7 @@ class EagerSteps:
         self.task, self.watched, self.clip, self.every_step = task, watched, clip, every_step
 
     permutations = staticmethod(permutations)
+    differences = staticmethod(differences)
 
     def run(self, state: State, indices: NDArray[np.int64], first: int) -> Stretch:
         """Take the steps of ``indices`` [replicate, step, batch], the first of them being step ``first``."""

@@ -128,7 +128,7 @@ def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace
     every_step = course.every_step(task, state)
 
     order = BatchOrder(block.seed, replicates, len(data.train_x), numeric.train.batch_size, permute=steps_run.permutations)
-    observed = _Observed(probes, block.count, numeric.probes.hessian_examples)
+    observed = _Observed(probes, block.count, device, numeric.probes.hessian_examples)
     longest = 1 if "every_step" in watched else max(1, STRETCH_INDICES // (block.count * layout.batch_size))
     clock = _Clock()
     observed.evaluate(0, state, steps_run, task, clock)
@@ -215,13 +215,15 @@ class _Clock:
 class _Observed:
     """Gathers what the probes return, on the device, until the block is done."""
 
-    def __init__(self, probes: tuple[Probe, ...], count: int, hessian_examples: int | None) -> None:
+    def __init__(self, probes: tuple[Probe, ...], count: int, device: torch.device, hessian_examples: int | None) -> None:
         self.probes = probes
-        self.count = count
+        self.missing = torch.full((count,), torch.nan, dtype=torch.float64, device=device)
         self.hessian_examples = hessian_examples
         self.steps: list[int] = []
         self.columns = [name for probe in probes for name in probe.columns()]
-        self.values: list[dict[str, Tensor]] = []
+        #: Of each evaluation: [metric, replicate] in float64, and who had diverged by then.
+        self.values: list[Tensor] = []
+        self.diverged: list[Tensor] = []
 
     def evaluate(self, step: int, state: State, steps_run: Steps, task: Task, clock: _Clock) -> None:
         """One evaluation; weights that are no longer finite are divergence too."""
@@ -249,35 +251,39 @@ class _Observed:
             seen.output_range,
             lambda: pre_activations(task, state.parameters, state.buffers),
             lambda parameters: outputs(task, parameters, state.buffers),
+            steps_run.differences,
         )
         with clock("probe_seconds"):
             taken: dict[str, Tensor] = {}
             for probe in self.probes:
                 taken |= probe.evaluate(view)
             self.steps.append(step)
-            self.values.append({name: _masked(value, diverged) for name, value in taken.items()})
+            # one copy of everything: what a probe returned may be its own, and change later
+            self.values.append(torch.stack([taken.get(name, self.missing) for name in self.columns]).detach())
+            self.diverged.append(diverged)
 
     def mean_dead(self) -> float | None:
         """Mean dead fraction at the latest evaluation over replicates still training."""
-        dead = self.values[-1].get("dead_fraction")
-        return None if dead is None else float(dead.nanmean())
+        if "dead_fraction" not in self.columns:
+            return None
+        return float(_masked(self.values[-1][self.columns.index("dead_fraction")], self.diverged[-1]).nanmean())
 
     def summaries(self) -> dict[str, Tensor]:
         """What the probes have to say at the end."""
-        missing = torch.full((self.count,), torch.nan, dtype=torch.float64)
         found: dict[str, Tensor] = {}
         for probe in self.probes:
             summary = probe.finish()
-            found |= {name: summary.get(name, missing) for name in probe.summaries()}
+            found |= {name: summary.get(name, self.missing) for name in probe.summaries()}
         return found
 
     def trace(self, block: Block, state: State, summaries: Mapping[str, Tensor], timings: Mapping[str, float]) -> Trace:
         """Everything gathered, as float64 arrays on the CPU."""
         diverged = state.diverged_at >= 0
-        missing = torch.full((self.count,), torch.nan, dtype=torch.float64, device=diverged.device)
-        curves = {name: torch.stack([at.get(name, missing) for at in self.values], dim=1).cpu().numpy() for name in self.columns}
+        # [metric, replicate, time]
+        seen = _masked(torch.stack(self.values, dim=2), torch.stack(self.diverged, dim=1)).cpu().numpy()
+        curves = dict(zip(self.columns, seen, strict=True))
         finals = {name: curve[:, -1].copy() for name, curve in curves.items()}
-        finals |= {name: _masked(value.to(diverged.device), diverged).cpu().numpy() for name, value in summaries.items()}
+        finals |= {name: _masked(value, diverged).cpu().numpy() for name, value in summaries.items()}
         return Trace(
             block.condition.name,
             block.first,

@@ -6,7 +6,7 @@ arithmetic, other rounding. The choice never rests on what is measured, so that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -42,6 +42,10 @@ class Steps(Protocol):
 
     def full_gradients(self, state: State) -> dict[str, Tensor]:
         """The gradient over the whole training set."""
+        ...
+
+    def differences(self, now: Mapping[str, Tensor], then: Mapping[str, Tensor] | None) -> Tensor:
+        """As ``suite.probes.differences.differences``."""
         ...
 
 
@@ -93,6 +97,7 @@ class NativeSteps:
     """Runs stretches in compiled code, which gathers everything probes may watch as it goes."""
 
     permutations = staticmethod(native.permutations)
+    differences = staticmethod(native.differences)
 
     def __init__(self, numeric: Numeric, task: Task) -> None:
         self.optimizer, self.loss, self.task = numeric.optimizer, numeric.train.loss, task

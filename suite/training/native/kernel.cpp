@@ -989,6 +989,45 @@ int look(const Task& task, const View& view) {
     return 0;
 }
 
+// --------------------------------------------------------------------------------------------------------- differences
+
+// How many of n elements differ, and the sum of their squared differences, in double; many chains, for speed.
+template <class T, bool against>
+void difference(const T* now, const T* then, long n, double* changed, double* squared) {
+    constexpr long chains = 32;
+    double count[chains] = {}, sum[chains] = {};
+    for (long from = 0; from < n; from += chains) {
+        const long left = std::min(chains, n - from);
+        const auto take = [&](long i) {
+            const double a = static_cast<double>(now[from + i]), b = against ? static_cast<double>(then[from + i]) : 0.0;
+            const double apart = a - b;
+            count[i] += a != b ? 1.0 : 0.0;
+            sum[i] += apart * apart;
+        };
+        if (left == chains)
+            for (long i = 0; i < chains; i++) take(i);
+        else
+            for (long i = 0; i < left; i++) take(i);
+    }
+    for (long half = chains / 2; half; half /= 2)
+        for (long i = 0; i < half; i++) count[i] += count[i + half], sum[i] += sum[i + half];
+    *changed = count[0], *squared = sum[0];
+}
+
+// found[parameter][0: count, 1: squared][replicate]
+template <class T>
+void differences(const void* const* now, const void* const* then, const int64_t* sizes, int64_t parameters, int64_t replicates,
+                 double* found) {
+    for (int64_t p = 0; p < parameters; p++, found += 2 * replicates)
+        for (int64_t r = 0; r < replicates; r++) {
+            const T* here = static_cast<const T*>(now[p]) + r * sizes[p];
+            if (then)
+                difference<T, true>(here, static_cast<const T*>(then[p]) + r * sizes[p], sizes[p], found + r, found + replicates + r);
+            else
+                difference<T, false>(here, nullptr, sizes[p], found + r, found + replicates + r);
+        }
+}
+
 // -------------------------------------------------------------------------------------------------------------- orders
 
 // Philox4x64-10 (Salmon et al. 2011) as NumPy runs it: the counter is raised before each block, and a 64-bit number serves
@@ -1063,6 +1102,14 @@ void exp_float32(const float* x, float* y, int64_t count) { exponentials(x, y, c
 void exp_float64(const double* x, double* y, int64_t count) { exponentials(x, y, count); }
 void permutations(const uint64_t* keys, int64_t streams, int64_t count, int64_t* orders) {
     for (int64_t s = 0; s < streams; s++) permutation(keys[2 * s], keys[2 * s + 1], count, orders + s * count);
+}
+void differences_float32(const void* const* now, const void* const* then, const int64_t* sizes, int64_t parameters, int64_t replicates,
+                         double* found) {
+    differences<float>(now, then, sizes, parameters, replicates, found);
+}
+void differences_float64(const void* const* now, const void* const* then, const int64_t* sizes, int64_t parameters, int64_t replicates,
+                         double* found) {
+    differences<double>(now, then, sizes, parameters, replicates, found);
 }
 int vector_bytes() { return VECTOR_BYTES; }
 }
