@@ -34,7 +34,7 @@ class BatchDead(Quiet):
 
     def after_steps(self, stretch: Stretch) -> None:
         """Keeps the extremes and the latest."""
-        high, low = stretch.batch_dead.amax(dim=1), stretch.batch_dead.amin(dim=1)
+        low, high = torch.aminmax(stretch.batch_dead, dim=1)
         self.high = high if self.latest is None else torch.maximum(self.high, high)
         self.low = low if self.latest is None else torch.minimum(self.low, low)
         self.latest = stretch.batch_dead[:, -1]

@@ -36,9 +36,12 @@ def _share(flags: Tensor, among: Tensor | None = None) -> Tensor:
 
 
 def _by_layer(metric: str, layers: tuple[str, ...], flags: Sequence[Tensor]) -> tuple[dict[str, Tensor], Tensor]:
-    """``metric.<layer>`` from the flags of each layer, and the flags of all layers together."""
+    """``metric`` over all units and ``metric.<layer>``, and the flags of all layers side by side."""
     shares = {f"{metric}.{layer}": _share(flag) for layer, flag in zip(layers, flags, strict=True)}
-    return shares, flags[0] if len(flags) == 1 else torch.cat(list(flags), dim=1)
+    if len(flags) == 1:
+        return shares | {metric: shares[f"{metric}.{layers[0]}"]}, flags[0]
+    together = torch.cat(list(flags), dim=1)
+    return shares | {metric: _share(together)}, together
 
 
 class Dead(Quiet):
@@ -67,15 +70,16 @@ class Dead(Quiet):
         values, dead = _by_layer("dead_fraction", self.layout.layers, [layer.max_pre <= 0 for layer in view.units])
         alive = alive_units(view.units)
         if self.first is None:
-            self.first, self.first_not, self.previous = dead, ~dead, dead
+            self.first, self.first_not = dead, ~dead
+            self.previous, self.previous_not = self.first, self.first_not
             self.revived, self.died = torch.zeros_like(dead), torch.zeros_like(dead)
-        flows = torch.stack([dead, dead & ~self.previous, alive & self.previous]).sum(dim=2, dtype=torch.float64) / dead.shape[1]
-        values["dead_fraction"], values["deaths"], values["revivals"] = flows.unbind()
+        flows = torch.stack([dead & self.previous_not, alive & self.previous]).sum(dim=2, dtype=torch.float64) / dead.shape[1]
+        values["deaths"], values["revivals"] = flows.unbind()
         if self.layout.norm == "batch":
             values["dead_fraction_eval"] = _share(dead_units(view.units_eval))
         self.revived |= self.first & alive
         self.died |= self.first_not & dead
-        self.previous = dead
+        self.previous, self.previous_not = dead, ~dead
         return values
 
     def finish(self) -> dict[str, Tensor]:
@@ -102,6 +106,4 @@ class Dormant(Quiet):
     def evaluate(self, view: Evaluation) -> dict[str, Tensor]:
         """A layer whose every activation is zero is dormant as a whole."""
         flags = [layer.mean_abs_post <= self.layout.dormant_tau * layer.mean_abs_post.mean(dim=1, keepdim=True) for layer in view.units]
-        values, everywhere = _by_layer("dormant_fraction", self.layout.layers, flags)
-        values["dormant_fraction"] = values[next(iter(values))] if len(flags) == 1 else _share(everywhere)
-        return values
+        return _by_layer("dormant_fraction", self.layout.layers, flags)[0]
