@@ -7,18 +7,20 @@ import math
 import torch
 from torch import Tensor
 
-from suite.probes.views import Evaluation, Layout, Quiet, Stretch, Watch
+from suite.probes.views import Evaluation, Gathered, Layout, Quiet, Stretch, Watch
 
 
-class BatchDead(Quiet):
+class BatchDead(Gathered):
     """``batch_dead_fraction``: share of hidden units at or below zero on the whole of the latest mini-batch; at the end
     also ``batch_dead_fraction_max`` and ``_min`` over every mini-batch of the run.
     """
 
+    #: Stretches whose extremes are taken together; bounds memory, never numbers.
+    TOGETHER = 64
+
     def __init__(self, layout: Layout) -> None:
         self.latest: Tensor | None = None
-        self.high: Tensor
-        self.low: Tensor
+        self.seen: list[Tensor] = []
 
     def columns(self) -> tuple[str, ...]:
         """The latest batch's share."""
@@ -33,21 +35,30 @@ class BatchDead(Quiet):
         return frozenset({"batch_dead"})
 
     def after_steps(self, stretch: Stretch) -> None:
-        """Keeps the extremes and the latest."""
-        low, high = torch.aminmax(stretch.batch_dead, dim=1)
-        self.high = high if self.latest is None else torch.maximum(self.high, high)
-        self.low = low if self.latest is None else torch.minimum(self.low, low)
+        """Keeps them, in the end as their extremes."""
+        self.seen.append(stretch.batch_dead)
         self.latest = stretch.batch_dead[:, -1]
+        if len(self.seen) == self.TOGETHER:
+            self.seen = [torch.stack(self._extremes(), dim=1)]
 
-    def evaluate(self, view: Evaluation) -> dict[str, Tensor]:
+    def _extremes(self) -> tuple[Tensor, Tensor]:
+        low, high = torch.aminmax(torch.cat(self.seen, dim=1), dim=1)
+        return low, high
+
+    def note(self, view: Evaluation) -> tuple[Tensor, ...]:
         """Nothing before the first step."""
-        return {} if self.latest is None else {"batch_dead_fraction": self.latest}
+        return () if self.latest is None else (self.latest,)
+
+    def work_out(self, *noted: Tensor) -> dict[str, Tensor]:
+        """The share as it is."""
+        return {"batch_dead_fraction": noted[0]}
 
     def finish(self) -> dict[str, Tensor]:
         """Nothing where no step was taken."""
         if self.latest is None:
             return {}
-        return {"batch_dead_fraction_max": self.high, "batch_dead_fraction_min": self.low}
+        low, high = self._extremes()
+        return {"batch_dead_fraction_max": high, "batch_dead_fraction_min": low}
 
 
 class BatchNormBound(Quiet):

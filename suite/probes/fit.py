@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from suite.probes.views import Evaluation, Layout, Quiet
+from suite.probes.views import Evaluation, Gathered, Layout
 
 
-class Fit(Quiet):
+class Fit(Gathered):
     """``train_loss``, ``test_loss`` (units of the loss), ``train_accuracy``, ``test_accuracy`` (shares, classification
     only) and ``excess_loss`` = train_loss - loss of the best constant predictor (the class prior's entropy for
     cross-entropy, the target variance for squared error): zero or more means nothing about the inputs was learned.
@@ -21,13 +21,14 @@ class Fit(Quiet):
         names = ("train_loss", "test_loss", "excess_loss")
         return (*names, "train_accuracy", "test_accuracy") if self.layout.classification else names
 
-    def evaluate(self, view: Evaluation) -> dict[str, Tensor]:
+    def note(self, view: Evaluation) -> tuple[Tensor, ...]:
         """Values in inference mode over the whole training and test sets."""
-        values = {
-            "train_loss": view.train_loss,
-            "test_loss": view.test_loss,
-            "excess_loss": view.train_loss - self.layout.constant_loss,
-        }
-        if view.train_accuracy is not None and view.test_accuracy is not None:
-            values |= {"train_accuracy": view.train_accuracy, "test_accuracy": view.test_accuracy}
-        return values
+        losses = view.train_loss, view.test_loss
+        if view.train_accuracy is None or view.test_accuracy is None:
+            return losses
+        return (*losses, view.train_accuracy, view.test_accuracy)
+
+    def work_out(self, *noted: Tensor) -> dict[str, Tensor]:
+        """The excess beside them."""
+        names = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")[: len(noted)]
+        return {"excess_loss": noted[0] - self.layout.constant_loss, **dict(zip(names, noted, strict=True))}

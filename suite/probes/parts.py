@@ -5,6 +5,7 @@ parameters up to those of a part.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -40,25 +41,35 @@ class Parts:
         device = next(iter(values.values())).device
         rows = [[order[name] for name in members] for members in parts.values()]
         self.identity = rows == [[row] for row in range(len(values))]
-        self.sources = torch.tensor([row for members in rows for row in members], device=device)
-        self.targets = torch.tensor([part for part, members in enumerate(rows) for _ in members], device=device)
-        # shorter lists repeat their last row, which a maximum does not mind
-        longest = max(map(len, rows))
-        self.padded = torch.tensor([members + members[-1:] * (longest - len(members)) for members in rows], device=device)
+        self.rows, self.device = rows, device
         elements = [sum(values[name][0].numel() for name in members) for members in parts.values()]
-        self.elements = torch.tensor(elements, dtype=torch.float64, device=device)[:, None]
+        self.elements = torch.tensor(elements, dtype=torch.float64, device=device)[:, None, None]
+
+    @cached_property
+    def _pairs(self) -> tuple[Tensor, Tensor]:
+        """A part and a parameter in it, for each such pair."""
+        pairs = [(part, row) for part, rows in enumerate(self.rows) for row in rows]
+        part, row = torch.tensor(pairs, device=self.device).unbind(1)
+        return part, row
+
+    @cached_property
+    def _padded(self) -> Tensor:
+        """[part, member]; shorter lists repeat their last row, which a maximum does not mind."""
+        longest = max(map(len, self.rows))
+        return torch.tensor([rows + rows[-1:] * (longest - len(rows)) for rows in self.rows], device=self.device)
 
     def total(self, figures: Tensor) -> Tensor:
         """[part, …] sums of [parameter, …], one parameter after the other: the bits do not depend on what stands beside them."""
         if self.identity:
             return figures
+        part, row = self._pairs
         summed = torch.zeros((len(self.names), *figures.shape[1:]), dtype=figures.dtype, device=figures.device)
-        return summed.index_add_(0, self.targets, figures[self.sources])
+        return summed.index_add_(0, part, figures[row])
 
     def largest(self, figures: Tensor) -> Tensor:
         """[part, …] maxima of [parameter, …]."""
-        return figures if self.identity else figures[self.padded].amax(dim=1)
+        return figures if self.identity else figures[self._padded].amax(dim=1)
 
     def named(self, metric: str, figures: Iterable[Tensor]) -> dict[str, Tensor]:
-        """``metric.<part>`` for every row of [part, replicate]."""
+        """``metric.<part>`` for every row of [part, …]."""
         return {f"{metric}.{name}": row for name, row in zip(self.names, figures, strict=True)}

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from suite.probes.views import Evaluation, Layout, Quiet, UnitStatistics
+from suite.probes.views import Evaluation, Gathered, Layout, UnitStatistics
 
 REVIVED_ABOVE = 1e-6
 
@@ -24,27 +24,27 @@ def dead_units(units: tuple[UnitStatistics, ...]) -> Tensor:
 
 def alive_units(units: tuple[UnitStatistics, ...]) -> Tensor:
     """[replicate, all hidden units] True where the largest pre-activation exceeds REVIVED_ABOVE."""
-    flags = [layer.max_pre > REVIVED_ABOVE for layer in units]
-    return flags[0] if len(flags) == 1 else torch.cat(flags, dim=1)
+    return torch.cat([layer.max_pre > REVIVED_ABOVE for layer in units], dim=1)
 
 
-def _share(flags: Tensor, among: Tensor | None = None) -> Tensor:
-    """Share of True per replicate [replicate, unit], of all units or among some; NaN where there are none to share."""
-    if among is None:
-        return flags.sum(dim=1, dtype=torch.float64) / flags.shape[1]
-    return (flags & among).sum(dim=1, dtype=torch.float64) / among.sum(dim=1, dtype=torch.float64)
+def _share(flags: Tensor) -> Tensor:
+    """Share of True of all units [..., unit]."""
+    return flags.sum(dim=-1).double() / flags.shape[-1]
+
+
+def _beside(flags: Sequence[Tensor]) -> Tensor:
+    """All layers' units [..., unit] side by side."""
+    return flags[0] if len(flags) == 1 else torch.cat(list(flags), dim=-1)
 
 
 def _by_layer(metric: str, layers: tuple[str, ...], flags: Sequence[Tensor]) -> tuple[dict[str, Tensor], Tensor]:
     """``metric`` over all units and ``metric.<layer>``, and the flags of all layers side by side."""
     shares = {f"{metric}.{layer}": _share(flag) for layer, flag in zip(layers, flags, strict=True)}
-    if len(flags) == 1:
-        return shares | {metric: shares[f"{metric}.{layers[0]}"]}, flags[0]
-    together = torch.cat(list(flags), dim=1)
-    return shares | {metric: _share(together)}, together
+    together = _beside(flags)
+    return shares | {metric: shares[f"{metric}.{layers[0]}"] if len(flags) == 1 else _share(together)}, together
 
 
-class Dead(Quiet):
+class Dead(Gathered):
     """``dead_fraction`` (all hidden units; ``.layerK`` per layer; ``dead_fraction_eval`` with BatchNorm's running
     statistics), ``deaths`` and ``revivals`` since the previous evaluation (shares of all units), and at the end
     ``dead_at_start``, ``revived_fraction`` (of units dead at the start, the share found alive at any later evaluation; 0 where
@@ -65,35 +65,42 @@ class Dead(Quiet):
         """What became of the units over the whole run."""
         return ("dead_at_start", "revived_fraction", "died_fraction", "recovered_fraction")
 
-    def evaluate(self, view: Evaluation) -> dict[str, Tensor]:
+    def note(self, view: Evaluation) -> tuple[Tensor, ...]:
+        """The largest pre-activation of every unit, as training and, with BatchNorm, as inference sees it."""
+        seen = (*view.units, *view.units_eval) if self.layout.norm == "batch" else view.units
+        return tuple([layer.max_pre for layer in seen])
+
+    def work_out(self, *noted: Tensor) -> dict[str, Tensor]:
         """Level and flow of dead units."""
-        values, dead = _by_layer("dead_fraction", self.layout.layers, [layer.max_pre <= 0 for layer in view.units])
-        alive = alive_units(view.units)
+        layers = len(self.layout.layers)
+        values, dead = _by_layer("dead_fraction", self.layout.layers, [top <= 0 for top in noted[:layers]])
+        alive = _beside([top > REVIVED_ABOVE for top in noted[:layers]])
         if self.first is None:
-            self.first, self.first_not = dead, ~dead
-            self.previous, self.previous_not = self.first, self.first_not
-            self.revived, self.died = torch.zeros_like(dead), torch.zeros_like(dead)
-        flows = torch.stack([dead & self.previous_not, alive & self.previous]).sum(dim=2, dtype=torch.float64) / dead.shape[1]
-        values["deaths"], values["revivals"] = flows.unbind()
+            self.first = self.previous = dead[0]
+            self.revived, self.died = torch.zeros_like(self.first), torch.zeros_like(self.first)
+        before = torch.cat([self.previous[None], dead[:-1]])
+        values |= {"deaths": _share(dead & ~before), "revivals": _share(alive & before)}
         if self.layout.norm == "batch":
-            values["dead_fraction_eval"] = _share(dead_units(view.units_eval))
-        self.revived |= self.first & alive
-        self.died |= self.first_not & dead
-        self.previous, self.previous_not = dead, ~dead
+            values["dead_fraction_eval"] = _share(_beside([top <= 0 for top in noted[layers:]]))
+        self.revived |= self.first & alive.any(dim=0)
+        self.died |= ~self.first & dead.any(dim=0)
+        self.previous = dead[-1]
         return values
 
     def finish(self) -> dict[str, Tensor]:
         """Shares among the units dead, or alive, at the start."""
         assert self.first is not None
+        flags = torch.stack([self.first, self.revived, self.died, self.died & ~self.previous])
+        first, revived, died, back = flags.sum(dim=2, dtype=torch.float64).unbind()
         return {
-            "dead_at_start": _share(self.first),
-            "revived_fraction": _share(self.revived, self.first).nan_to_num(0.0),
-            "died_fraction": _share(self.died, self.first_not).nan_to_num(0.0),
-            "recovered_fraction": _share(~self.previous, self.died).nan_to_num(0.0),
+            "dead_at_start": first / self.first.shape[1],
+            "revived_fraction": (revived / first).nan_to_num(0.0),
+            "died_fraction": (died / (self.first.shape[1] - first)).nan_to_num(0.0),
+            "recovered_fraction": (back / died).nan_to_num(0.0),
         }
 
 
-class Dormant(Quiet):
+class Dormant(Gathered):
     """``dormant_fraction`` (and ``.layerK``): the share of τ-dormant units, τ = probes.dormant_tau."""
 
     def __init__(self, layout: Layout) -> None:
@@ -103,7 +110,11 @@ class Dormant(Quiet):
         """The network's fraction and each layer's."""
         return ("dormant_fraction", *(f"dormant_fraction.{layer}" for layer in self.layout.layers))
 
-    def evaluate(self, view: Evaluation) -> dict[str, Tensor]:
+    def note(self, view: Evaluation) -> tuple[Tensor, ...]:
+        """The mean absolute activation of every unit."""
+        return tuple([layer.mean_abs_post for layer in view.units])
+
+    def work_out(self, *noted: Tensor) -> dict[str, Tensor]:
         """A layer whose every activation is zero is dormant as a whole."""
-        flags = [layer.mean_abs_post <= self.layout.dormant_tau * layer.mean_abs_post.mean(dim=1, keepdim=True) for layer in view.units]
+        flags = [mean <= self.layout.dormant_tau * mean.mean(dim=-1, keepdim=True) for mean in noted]
         return _by_layer("dormant_fraction", self.layout.layers, flags)[0]

@@ -100,7 +100,8 @@ class Stretch:
     step. Both may be left empty where no probe watches them. The rest is of the latest step alone: its ``gradients``,
     the batch's pre-activations ``pre`` [replicate, batch, unit] per hidden layer, and for normalised layers the batch
     ``variance`` and the scale and shift (``affine``) the step was taken with. ``losses`` are the mini-batch losses of every step
-    and ``parameters`` the network as the latest step leaves it (not a copy), where a probe watches them.
+    and ``parameters`` the network as the latest step leaves it (not a copy), where a probe watches them. ``tally``
+    [parameter, 3, replicate] holds, where a path has them at hand, what ``differences`` finds in ``gradients``, and ``grad_peak``.
     """
 
     grad_peak: Mapping[str, Float[Tensor, " replicate"]]
@@ -111,6 +112,7 @@ class Stretch:
     affine: Mapping[str, Tensor]
     losses: Float[Tensor, "replicate step"] | None = None
     parameters: Mapping[str, Tensor] | None = None
+    tally: Float[Tensor, "parameter 3 replicate"] | None = None
 
 
 #: What a probe may ask to be gathered while steps run: fields of a stretch (``losses`` stands for losses and
@@ -163,3 +165,23 @@ class Quiet:
     def finish(self) -> dict[str, Tensor]:
         """Nothing to add at the end."""
         return {}
+
+
+class Gathered(Quiet):
+    """A probe whose curves are worked out for many evaluations at once: ``note`` keeps what an evaluation shows, and
+    ``work_out`` gets it in the order of the evaluations, each tensor with a leading dimension of time. Many small operations per
+    evaluation would cost more than what they compute.
+    """
+
+    def note(self, view: Evaluation) -> tuple[Tensor, ...]:
+        """What to keep of this evaluation: tensors that nobody changes later; none where there is no value yet."""
+        raise NotImplementedError
+
+    def work_out(self, *noted: Tensor) -> dict[str, Tensor]:
+        """The curves [time, replicate] of the evaluations since the last call."""
+        raise NotImplementedError
+
+    def evaluate(self, view: Evaluation) -> dict[str, Tensor]:
+        """The values of one evaluation by itself."""
+        noted = self.note(view)
+        return {name: values[0] for name, values in self.work_out(*(tensor[None] for tensor in noted)).items()} if noted else {}

@@ -15,7 +15,9 @@ from suite.config.schema import Settings
 from suite.data import Dataset
 from suite.inference.power import detectable_effect, identical_reach
 from suite.study.plan import data_key, engine_line
-from suite.training.engine import train_block
+from suite.training.engine import network_of, train_block
+from suite.training.memory import block_bytes, predictable
+from suite.training.paths import path_of
 from suite.vocabulary import Block, Plan
 
 #: Steps and evaluations of the sample that is timed for the estimate.
@@ -47,10 +49,20 @@ def block_seconds(block: Block, dataset: Dataset) -> float:
     return rest + step * (numeric.train.steps + prelude) + evaluation * full
 
 
+def _memory(block: Block, dataset: Dataset) -> str:
+    """What a block holds at its highest point, besides libraries; a dash where that is not known beforehand."""
+    numeric = Numeric.of(block.condition.config)
+    if not predictable(numeric):
+        return "-"
+    net = network_of(numeric, dataset)
+    terms = block_bytes(numeric, net, len(dataset.train_x), len(dataset.test_x), block.count, path_of(numeric, net, block.device))
+    return f"{sum(terms.values()) / 1e6:.0f} MB"
+
+
 def show_dry_run(plan: Plan, blocks: Sequence[Block], datasets: Mapping[str, Dataset], settings: Settings, console: Console) -> None:
     """Print the table. One block of every condition is sampled for the estimate; nothing is written."""
     table = Table(title=f"{plan.scenario}: what would run", title_justify="left")
-    for column in ("condition", "blocks", "replicates", "steps", "evaluations", "about"):
+    for column in ("condition", "blocks", "replicates", "steps", "evaluations", "memory/block", "about"):
         table.add_column(column, justify="left" if column == "condition" else "right")
     total = 0.0
     for condition in plan.conditions:
@@ -64,6 +76,7 @@ def show_dry_run(plan: Plan, blocks: Sequence[Block], datasets: Mapping[str, Dat
             str(plan.replicates),
             str(numeric.train.steps),
             str(numeric.train.steps // numeric.probes.every + 1),
+            _memory(mine[0], datasets[data_key(numeric)]),
             f"{seconds:.1f} s",
         )
     console.print(table)

@@ -18,7 +18,8 @@ from suite.nets.initial import initial_parameters
 from suite.nets.mlp import Mlp, groups_of
 from suite.nets.starts import placed
 from suite.probes import registry
-from suite.probes.views import Evaluation, Layout, Probe, Watch
+from suite.probes.units import dead_units
+from suite.probes.views import Evaluation, Gathered, Layout, Probe, Watch
 from suite.streams import BatchOrder
 from suite.training import updates
 from suite.training.course import Course
@@ -31,6 +32,8 @@ from suite.vocabulary import Block, Trace
 
 #: Indices of batches held at once; bounds memory, never numbers.
 STRETCH_INDICES = 2**22
+#: Evaluations whose curves are worked out together; bounds memory, never numbers.
+TOGETHER = 32
 
 #: Told after every evaluation: replicate-steps since the last call, and the mean dead fraction (None if not measured).
 Report = Callable[[int, float | None], None]
@@ -221,8 +224,9 @@ class _Observed:
         self.hessian_examples = hessian_examples
         self.steps: list[int] = []
         self.columns = [name for probe in probes for name in probe.columns()]
-        #: Of each evaluation: [metric, replicate] in float64, and who had diverged by then.
-        self.values: list[Tensor] = []
+        #: Curves worked out so far: names, times (as positions in ``steps``), values [name, time, replicate].
+        self.curves: list[tuple[list[str], list[int], Tensor]] = []
+        self.noted: dict[Gathered, tuple[list[int], list[tuple[Tensor, ...]]]] = {p: ([], []) for p in probes if isinstance(p, Gathered)}
         self.diverged: list[Tensor] = []
 
     def evaluate(self, step: int, state: State, steps_run: Steps, task: Task, clock: _Clock) -> None:
@@ -255,21 +259,40 @@ class _Observed:
         )
         with clock("probe_seconds"):
             taken: dict[str, Tensor] = {}
-            for probe in self.probes:
-                taken |= probe.evaluate(view)
+            now = len(self.steps)
             self.steps.append(step)
-            # one copy of everything: what a probe returned may be its own, and change later
-            self.values.append(torch.stack([taken.get(name, self.missing) for name in self.columns]).detach())
             self.diverged.append(diverged)
+            for probe in self.probes:
+                if not isinstance(probe, Gathered):
+                    taken |= probe.evaluate(view)
+                elif noted := probe.note(view):
+                    self.noted[probe][0].append(now)
+                    self.noted[probe][1].append(noted)
+            if taken:
+                # stacked, so copied: what a probe returned may be its own, and change later
+                self.curves.append((list(taken), [now], torch.stack(list(taken.values())).detach()[:, None]))
+            if now % TOGETHER == TOGETHER - 1:
+                self.work_out()
+        self.units = view.units
+
+    def work_out(self) -> None:
+        """The curves of what has been noted since the last call."""
+        for probe, (times, noted) in self.noted.items():
+            if noted:
+                found = probe.work_out(*[torch.stack(column) for column in zip(*noted, strict=True)])
+                self.curves.append((list(found), list(times), torch.stack(list(found.values())).detach()))
+                times.clear()
+                noted.clear()
 
     def mean_dead(self) -> float | None:
         """Mean dead fraction at the latest evaluation over replicates still training."""
         if "dead_fraction" not in self.columns:
             return None
-        return float(_masked(self.values[-1][self.columns.index("dead_fraction")], self.diverged[-1]).nanmean())
+        return float(_masked(dead_units(self.units).double().mean(dim=1), self.diverged[-1]).nanmean())
 
     def summaries(self) -> dict[str, Tensor]:
         """What the probes have to say at the end."""
+        self.work_out()
         found: dict[str, Tensor] = {}
         for probe in self.probes:
             summary = probe.finish()
@@ -279,8 +302,11 @@ class _Observed:
     def trace(self, block: Block, state: State, summaries: Mapping[str, Tensor], timings: Mapping[str, float]) -> Trace:
         """Everything gathered, as float64 arrays on the CPU."""
         diverged = state.diverged_at >= 0
-        # [metric, replicate, time]
-        seen = _masked(torch.stack(self.values, dim=2), torch.stack(self.diverged, dim=1)).cpu().numpy()
+        rows = {name: row for row, name in enumerate(self.columns)}
+        seen = np.full((len(rows), len(diverged), len(self.steps)), np.nan)
+        for names, times, values in self.curves:
+            seen[np.ix_([rows[name] for name in names], range(len(diverged)), times)] = values.transpose(1, 2).cpu().double().numpy()
+        seen[:, torch.stack(self.diverged, dim=1).cpu().numpy()] = np.nan
         curves = dict(zip(self.columns, seen, strict=True))
         finals = {name: curve[:, -1].copy() for name, curve in curves.items()}
         finals |= {name: _masked(value, diverged).cpu().numpy() for name, value in summaries.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -75,7 +75,7 @@ def _statistics(forward: Forward) -> list[UnitStatistics]:
     return [UnitStatistics(pre.amax(dim=1), _wide(post.abs()).mean(dim=1)) for pre, post in zip(forward.pre, forward.post, strict=True)]
 
 
-def _joined(pieces: list[list[UnitStatistics]]) -> tuple[UnitStatistics, ...]:
+def _joined(pieces: Sequence[list[UnitStatistics]]) -> tuple[UnitStatistics, ...]:
     return tuple(
         UnitStatistics(torch.cat([layer.max_pre for layer in layers]), torch.cat([layer.mean_abs_post for layer in layers]))
         for layers in zip(*pieces, strict=True)
@@ -90,35 +90,40 @@ def evaluate(task: Task, parameters: Parameters, buffers: Buffers) -> Pass:
     statistics for everything else.
     """
     count = next(iter(parameters.values())).shape[0]
-    fits: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
-    units: list[list[UnitStatistics]] = []
-    units_eval: list[list[UnitStatistics]] = []
-    ranges: list[Tensor] = []
-    for part in replicate_slices(count, task.pass_elements):
-        piece = {name: value[part] for name, value in parameters.items()}
-        running = {name: value[part] for name, value in buffers.items()}
-        size = next(iter(piece.values())).shape[0]
-        inputs = task.inputs(task.data.train_x, part, size)
-        train = task.net.forward(piece, running, inputs, training=False)
-        test = task.net.forward(piece, running, task.inputs(task.data.test_x, part, size), training=False)
-        train_y, test_y = (task.targets(raw, part, size) for raw in (task.data.train_y, task.data.test_y))
-        fits.append((*_fit(task, train, train_y), *_fit(task, test, test_y)))
-        units_eval.append(_statistics(train))
-        ranges.append((train.output.amax(dim=1) - train.output.amin(dim=1)).amax(dim=1))
-        if task.net.norm == "batch":
-            own = task.net.forward(piece, running, inputs, training=True)
-            units.append(_statistics(own))
+    pieces = [_evaluate_part(task, parameters, buffers, part) for part in replicate_slices(count, task.pass_elements)]
+    fits, units, units_eval, ranges = zip(*pieces, strict=True)
     train_loss, train_accuracy, test_loss, test_accuracy = (torch.cat(column) for column in zip(*fits, strict=True))
-    seen = _joined(units_eval)
     return Pass(
         train_loss,
         test_loss,
         train_accuracy if task.classification else None,
         test_accuracy if task.classification else None,
-        _joined(units) if units else seen,
-        seen,
+        _joined(units),
+        _joined(units_eval),
         torch.cat(ranges),
     )
+
+
+#: Of some replicates: losses and accuracies, units as training and as inference sees them, the spread of the outputs.
+_Part = tuple[tuple[Tensor, Tensor, Tensor, Tensor], list[UnitStatistics], list[UnitStatistics], Tensor]
+
+
+def _evaluate_part(task: Task, parameters: Parameters, buffers: Buffers, part: slice) -> _Part:
+    """By itself, so that one part's activations are gone before the next one's come."""
+    piece = {name: value[part] for name, value in parameters.items()}
+    running = {name: value[part] for name, value in buffers.items()}
+    size = next(iter(piece.values())).shape[0]
+    inputs = task.inputs(task.data.train_x, part, size)
+    train = task.net.forward(piece, running, inputs, training=False)
+    test = task.net.forward(piece, running, task.inputs(task.data.test_x, part, size), training=False)
+    train_y, test_y = (task.targets(raw, part, size) for raw in (task.data.train_y, task.data.test_y))
+    fit = (*_fit(task, train, train_y), *_fit(task, test, test_y))
+    seen = _statistics(train)
+    spread = (train.output.amax(dim=1) - train.output.amin(dim=1)).amax(dim=1)
+    if task.net.norm != "batch":
+        return fit, seen, seen, spread
+    own = task.net.forward(piece, running, inputs, training=True)
+    return fit, _statistics(own), seen, spread
 
 
 def full_gradients(task: Task, parameters: Mapping[str, Tensor], buffers: Buffers) -> dict[str, Tensor]:

@@ -110,7 +110,7 @@ class NativeSteps:
         )
         stepper.taken += indices.shape[1]
         state.note_losses(seen.losses, first)
-        return Stretch(seen.grad_peak, seen.batch_dead, seen.gradients, seen.pre, (), {}, seen.losses, state.parameters)
+        return Stretch(seen.grad_peak, seen.batch_dead, seen.gradients, seen.pre, (), {}, seen.losses, state.parameters, seen.tally)
 
     def look(self, state: State) -> Pass:
         """As ``EagerSteps.look``."""

@@ -11,18 +11,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from suite.config.schema import Probes
 from tests.bench import targets
 from tests.bench.environment import command, environment, write
 from tests.bench.figures import processor_share, significant, summary
 from tests.bench.measure import Contestant, alternate
 from tests.bench.workloads import WORKLOADS
 
-REPLICATES, EVERY = 32, 10
+REPLICATES, EVERY = 32, Probes().every
 TIERS = ("economy", "default", "full")
 
 WHAT = (
-    "Digits, 64-32-10, batch 64, R = 32, one thread; every tier observed every 10 steps, the default, beside `none`: tier economy at the "
-    "start and the end only. `training`, `probes` and `evaluation` are the engine's clocks train_seconds, probe_seconds and "
+    f"Digits, 64-32-10, batch 64, R = 32, one thread; every tier observed every {EVERY} steps, the default, beside `none`: tier "
+    "economy at the start and the end only. `training`, `probes` and `evaluation` are the engine's clocks train_seconds, probe_seconds and "
     "evaluate_seconds, `wall` the whole call of train_block; of each the minimum of the rounds. Shares are of the training time of `none`."
 )
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -15,22 +16,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from suite.nets.starts import replicate_slices
 from tests.bench import memory, targets
 from tests.bench.compare import export
 from tests.bench.environment import command, environment, write
 from tests.bench.figures import processor_share, rates, ratios, significant, summary
 from tests.bench.measure import ONE_THREAD, ROOT, Contestant, alternate
 from tests.bench.workloads import WORKLOADS
-from tests.bench.workloads import memory as predicted_memory
 
 REPLICATES = (1, 2, 4, 8, 16, 32, 64, 128)
+PATHS = ("native", "eager")
+#: Smaller blocks hold less than what the data take while they are made.
+JUDGED_FROM = 8
 
 WHAT = (
     "Digits, 64-32-10, batch 64, one thread. Cost: the engine's clock train_seconds per replicate-step, the loop's wall time of training. "
     "Memory: growth of the resident set over one block of 100 steps, in a fresh process for each point, from before the call of "
-    "train_block to the highest point in it, beside the sum of what the block holds on the engine's general path; the "
-    "native one reads batches in place. Small blocks find room in what the libraries already hold."
+    "train_block to the highest point in it, beside what suite/training/memory.py predicts for the same path. The C library is told "
+    "to give freed memory back, so that what is resident is what is held."
 )
 
 
@@ -75,11 +77,11 @@ def assess_speed(timed: dict[tuple[str, str], dict[str, list[float]]]) -> dict[s
 def measure_memory() -> dict[str, Any]:
     """One fresh process for each R."""
     points = []
-    for count in REPLICATES:
+    for path, count in itertools.product(PATHS, REPLICATES):
         done = subprocess.run(
-            [sys.executable, "-m", "tests.bench.memory", str(count)],
+            [sys.executable, "-m", "tests.bench.memory", str(count), path],
             cwd=ROOT,
-            env={**os.environ, **ONE_THREAD, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, **ONE_THREAD, **memory.ENVIRONMENT, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
             check=True,
@@ -88,19 +90,15 @@ def measure_memory() -> dict[str, Any]:
     return assess_memory(points)
 
 
-def assess_memory(points: Sequence[Mapping[str, int]]) -> dict[str, Any]:
-    """``points``: replicates and growth in bytes, with the sizes of the data. The target is on the largest block."""
+def assess_memory(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """``points``: replicates, path, growth in bytes and predicted terms. The target is on the worst of the blocks it names."""
     rows = []
     for point in points:
-        replicates = point["replicates"]
-        # as suite.training.evaluate cuts its pass
-        pieces = replicate_slices(replicates, point["train"] * max(memory.WORKLOAD.sizes))
-        together = max(piece.stop - piece.start for piece in pieces)
-        terms = predicted_memory(memory.WORKLOAD, replicates, together, point["train"], point["test"], memory.STEPS)
-        row = {"replicates": replicates, "measured_bytes": point["growth"], "predicted_bytes": sum(terms.values())}
-        rows.append(row | {"evaluated_together": together, "terms": terms})
-    largest = max(rows, key=lambda row: row["replicates"])
-    return {"rows": rows, "targets": [targets.MEMORY.check(abs(largest["measured_bytes"] / largest["predicted_bytes"] - 1))]}
+        predicted = sum(point["terms"].values())
+        row = {"path": point["path"], "replicates": point["replicates"], "measured_bytes": point["growth"], "predicted_bytes": predicted}
+        rows.append(row | {"off": significant(point["growth"] / predicted - 1), "terms": point["terms"]})
+    worst = max(abs(row["measured_bytes"] / row["predicted_bytes"] - 1) for row in rows if row["replicates"] >= JUDGED_FROM)
+    return {"rows": rows, "targets": [targets.MEMORY.check(worst)]}
 
 
 def main(arguments: Sequence[str]) -> int:

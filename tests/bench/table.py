@@ -118,9 +118,10 @@ def scaling(file: Mapping[str, Any]) -> str:
     )
     parts.append(
         rows(
-            ("R", "measured, MB", "predicted, MB", "measured, kB per replicate", "predicted, kB per replicate"),
+            ("path", "R", "measured, MB", "predicted, MB", "measured, kB per replicate", "predicted, kB per replicate"),
             [
                 (
+                    r["path"],
                     r["replicates"],
                     *(f"{r[key] / 1e6:.2f}" for key in ("measured_bytes", "predicted_bytes")),
                     *(f"{r[key] / 1e3 / r['replicates']:.1f}" for key in ("measured_bytes", "predicted_bytes")),
@@ -129,9 +130,14 @@ def scaling(file: Mapping[str, Any]) -> str:
             ],
         )
     )
-    largest = memory["rows"][-1]
-    terms = [(term, f"{value / 1e3 / largest['replicates']:.1f}") for term, value in largest["terms"].items()]
-    parts.append(rows((f"predicted at R = {largest['replicates']}", "kB per replicate"), terms))
+    largest = max(row["replicates"] for row in memory["rows"])
+    terms = [
+        (r["path"], term, f"{value / 1e3 / largest:.1f}")
+        for r in memory["rows"]
+        if r["replicates"] == largest
+        for term, value in r["terms"].items()
+    ]
+    parts.append(rows(("path", f"predicted at R = {largest}", "kB per replicate"), terms))
     parts.append(target_rows([*speed["targets"], *memory["targets"]]))
     return "\n".join(parts)
 

@@ -103,11 +103,12 @@ def test_cost_per_replicate_step():
     assert found["ours / loop at R = 1"]["minimum"] == pytest.approx(2.0)
 
 
-def test_memory_is_judged_at_the_largest_block():
-    points = [{"replicates": count, "growth": growth, "train": 1442, "test": 355} for count, growth in ((2, 5), (128, 10**9))]
+def test_memory_is_judged_by_the_worst_block_of_those_it_names():
+    sizes = ((2, 9.0), (8, 1.2), (128, 0.95))
+    points = [{"replicates": count, "path": "eager", "growth": 100 * off, "terms": {"a": 60, "b": 40}} for count, off in sizes]
     found = scaling.assess_memory(points)
-    assert found["rows"][0]["evaluated_together"] == 2
-    assert found["targets"][0]["measured"] == pytest.approx(abs(1e9 / found["rows"][1]["predicted_bytes"] - 1), rel=1e-3)
+    assert [row["off"] for row in found["rows"]] == pytest.approx([8.0, 0.2, -0.05])
+    assert found["targets"][0]["measured"] == pytest.approx(0.2)
     assert found["targets"][0]["met"] is False
 
 

@@ -1,10 +1,8 @@
-"""What is trained in the benchmarks, and what it costs in arithmetic and bytes. Knows neither torch nor the suite."""
+"""What is trained in the benchmarks, and what it costs in arithmetic. Knows neither torch nor the suite."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-FLOAT32, INT64 = 4, 8
 
 
 @dataclass(frozen=True)
@@ -50,23 +48,3 @@ WORKLOADS = {
         Workload("deep", "fashion_mnist", (784, 256, 256, 256, 10), 128, 6, 0.05),
     )
 }
-
-
-def memory(workload: Workload, replicates: int, together: int, train: int, test: int, steps: int) -> dict[str, int]:
-    """Bytes a block needs while it trains and is evaluated, term by term.
-
-    ``train`` and ``test`` are the numbers of examples, ``steps`` the steps whose batches are drawn ahead, from one
-    permutation of the training set for each epoch. The evaluation takes ``together`` replicates at a time; it keeps input and
-    output of every activation for both sets, and the absolute values of one layer on the training set.
-    """
-    inputs, outputs = workload.sizes[0], workload.sizes[-1]
-    activations = 2 * sum(workload.hidden) + outputs
-    epochs = -(-steps // (train // workload.batch))
-    return {
-        "parameters": FLOAT32 * workload.parameters * replicates,
-        "optimizer memory": FLOAT32 * workload.parameters * replicates,
-        "gradients": FLOAT32 * workload.parameters * replicates,
-        "batch": workload.batch * (FLOAT32 * inputs + INT64) * replicates,
-        "batch order": INT64 * (epochs * train + steps * workload.batch) * replicates,
-        "evaluation activations": FLOAT32 * ((train + test) * activations + train * max(workload.hidden)) * together,
-    }

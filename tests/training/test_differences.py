@@ -69,7 +69,7 @@ def test_parts_add_up_their_members_and_take_their_largest():
     values = stack(6, torch.float32)
     parts = Parts({"weights": ("layer1.weight", "output.weight"), "bias": ("output.bias",), "all": tuple(SHAPES)}, values)
     figures = torch.tensor([[1.0, 10.0], [2.0, 20.0], [4.0, 40.0], [8.0, float("nan")]], dtype=torch.float64)
-    assert parts.elements[:, 0].tolist() == [64 * 13 + 13, 1, 64 * 13 + 13 + 13 + 1]
+    assert parts.elements.flatten().tolist() == [64 * 13 + 13, 1, 64 * 13 + 13 + 13 + 1]
     torch.testing.assert_close(
         parts.total(figures), torch.tensor([[5.0, 50.0], [8.0, torch.nan], [15.0, torch.nan]], dtype=torch.float64), equal_nan=True
     )

@@ -126,6 +126,11 @@ def compare(p: Problem, rtol: float, atol: float) -> None:
         for mine, theirs in zip(seen.pre, pre, strict=True):
             np.testing.assert_allclose(mine[r], theirs, rtol=rtol, atol=atol)
         np.testing.assert_allclose([peak[r].item() for peak in seen.grad_peak.values()], peaks, rtol=rtol, atol=atol)
+        for row, (name, gradient) in enumerate(seen.gradients.items()):
+            flat = gradient[r].double().flatten().numpy()
+            filled, squared, largest = seen.tally[row, :, r].tolist()
+            assert (filled, largest) == (np.count_nonzero(flat), seen.grad_peak[name][r].item())
+            assert squared == pytest.approx(flat @ flat, rel=1e-13)
         np.testing.assert_array_equal(seen.batch_dead[r], dead)
 
 

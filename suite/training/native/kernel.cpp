@@ -312,6 +312,45 @@ NOINLINE void update_row(const Rule<T>& rule, const Parameter<T>& p, long at, lo
     }
 }
 
+// --------------------------------------------------------------------------------------------------------- differences
+
+// How many of n elements differ, and the sum of their squared differences, in double; many chains, for speed.
+template <class T, bool against>
+void difference(const T* now, const T* then, long n, double* changed, double* squared) {
+    constexpr long chains = 32;
+    double count[chains] = {}, sum[chains] = {};
+    for (long from = 0; from < n; from += chains) {
+        const long left = std::min(chains, n - from);
+        const auto take = [&](long i) {
+            const double a = static_cast<double>(now[from + i]), b = against ? static_cast<double>(then[from + i]) : 0.0;
+            const double apart = a - b;
+            count[i] += a != b ? 1.0 : 0.0;
+            sum[i] += apart * apart;
+        };
+        if (left == chains)
+            for (long i = 0; i < chains; i++) take(i);
+        else
+            for (long i = 0; i < left; i++) take(i);
+    }
+    for (long half = chains / 2; half; half /= 2)
+        for (long i = 0; i < half; i++) count[i] += count[i + half], sum[i] += sum[i + half];
+    *changed = count[0], *squared = sum[0];
+}
+
+// found[parameter][0: count, 1: squared][replicate]
+template <class T>
+void differences(const void* const* now, const void* const* then, const int64_t* sizes, int64_t parameters, int64_t replicates,
+                 double* found) {
+    for (int64_t p = 0; p < parameters; p++, found += 2 * replicates)
+        for (int64_t r = 0; r < replicates; r++) {
+            const T* here = static_cast<const T*>(now[p]) + r * sizes[p];
+            if (then)
+                difference<T, true>(here, static_cast<const T*>(then[p]) + r * sizes[p], sizes[p], found + r, found + replicates + r);
+            else
+                difference<T, false>(here, nullptr, sizes[p], found + r, found + replicates + r);
+        }
+}
+
 // ----------------------------------------------------------------------------------------------------------- products
 
 enum Finish { PLAIN, HIDDEN, BACK };
@@ -533,6 +572,7 @@ struct Task {
     void* losses;    // [replicate, step]
     double* asleep;  // [replicate, step]
     void* peaks;     // [parameter, replicate]
+    double* tally;   // [parameter, 3, replicate]: of the last gradient how many elements are not zero, and their squares; the peak
     // Parameters are weight and bias of every linear map in turn, [replicate, ...] each. The tables follow each other:
     // values, gradients, the optimizer's memories, one after the other; then the pre-activations per hidden layer.
     void* const* tensors;
@@ -698,7 +738,13 @@ class Network {
             if (in) continue;
             one(1, p.gradient);
             const Int<T> top = *std::max_element(p.peak.get(), p.peak.get() + p.columns);
-            std::memcpy(static_cast<T*>(t.peaks) + i * t.replicates + replicate, &top, sizeof(T));
+            T peak;
+            std::memcpy(&peak, &top, sizeof(T));
+            static_cast<T*>(t.peaks)[i * t.replicates + replicate] = peak;
+            const T* gradient = static_cast<const T*>(t.tensors[parameters.size() + i]) + replicate * size;
+            double* tally = t.tally + 3 * i * t.replicates + replicate;
+            difference<T, false>(gradient, nullptr, size, tally, tally + t.replicates);
+            tally[2 * t.replicates] = static_cast<double>(peak);
         }
         if (in) return;
         for (long l = 0; l + 1 < linears; l++) {
@@ -987,45 +1033,6 @@ int look(const Task& task, const View& view) {
         return 3;
     }
     return 0;
-}
-
-// --------------------------------------------------------------------------------------------------------- differences
-
-// How many of n elements differ, and the sum of their squared differences, in double; many chains, for speed.
-template <class T, bool against>
-void difference(const T* now, const T* then, long n, double* changed, double* squared) {
-    constexpr long chains = 32;
-    double count[chains] = {}, sum[chains] = {};
-    for (long from = 0; from < n; from += chains) {
-        const long left = std::min(chains, n - from);
-        const auto take = [&](long i) {
-            const double a = static_cast<double>(now[from + i]), b = against ? static_cast<double>(then[from + i]) : 0.0;
-            const double apart = a - b;
-            count[i] += a != b ? 1.0 : 0.0;
-            sum[i] += apart * apart;
-        };
-        if (left == chains)
-            for (long i = 0; i < chains; i++) take(i);
-        else
-            for (long i = 0; i < left; i++) take(i);
-    }
-    for (long half = chains / 2; half; half /= 2)
-        for (long i = 0; i < half; i++) count[i] += count[i + half], sum[i] += sum[i + half];
-    *changed = count[0], *squared = sum[0];
-}
-
-// found[parameter][0: count, 1: squared][replicate]
-template <class T>
-void differences(const void* const* now, const void* const* then, const int64_t* sizes, int64_t parameters, int64_t replicates,
-                 double* found) {
-    for (int64_t p = 0; p < parameters; p++, found += 2 * replicates)
-        for (int64_t r = 0; r < replicates; r++) {
-            const T* here = static_cast<const T*>(now[p]) + r * sizes[p];
-            if (then)
-                difference<T, true>(here, static_cast<const T*>(then[p]) + r * sizes[p], sizes[p], found + r, found + replicates + r);
-            else
-                difference<T, false>(here, nullptr, sizes[p], found + r, found + replicates + r);
-        }
 }
 
 // -------------------------------------------------------------------------------------------------------------- orders

@@ -34,6 +34,8 @@ class Stretch:
     ``gradients``: per parameter, of the last step at the parameters before its update, without any decay term.
     ``pre``: per hidden layer the last step's pre-activations [replicate, batch, unit].
     ``grad_peak``: per parameter the largest |gradient element| of all steps [replicate]; NaN if there was a NaN.
+    ``tally`` [parameter, 3, replicate], float64: of ``gradients`` how many elements are not zero, and the sum of their squares; then
+    ``grad_peak`` again.
     ``batch_dead`` [replicate, step], float64: share of all hidden units at or below zero on the whole batch.
     """
 
@@ -41,6 +43,7 @@ class Stretch:
     gradients: dict[str, Tensor]
     pre: tuple[Tensor, ...]
     grad_peak: dict[str, Tensor]
+    tally: Tensor
     batch_dead: Tensor
 
 
@@ -52,7 +55,7 @@ class NativeTask(ctypes.Structure):
         ("sizes", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("leaky", "loss", "optimizer", "nesterov", "decoupled", "taken")),
         *((name, ctypes.c_double) for name in ("slope", "lr", "momentum", "beta1", "beta2", "eps", "decay_weights", "decay_biases")),
-        *((name, ctypes.c_void_p) for name in ("train_x", "train_y", "indices", "losses", "asleep", "peaks", "tensors")),
+        *((name, ctypes.c_void_p) for name in ("train_x", "train_y", "indices", "losses", "asleep", "peaks", "tally", "tensors")),
     )
 
 
@@ -112,6 +115,7 @@ def run_steps(
     losses = torch.empty((count, steps), dtype=dtype)
     asleep = torch.empty((count, steps), dtype=torch.float64)
     peaks = torch.empty((len(shapes), count), dtype=dtype)
+    tally = torch.empty((len(shapes), 3, count), dtype=torch.float64)
     gradients = [torch.empty(shape, dtype=dtype) for shape in stacked.values()]
     pre = tuple([torch.empty((count, batch, width), dtype=dtype) for width in net.hidden])
 
@@ -125,7 +129,7 @@ def run_steps(
         *(net.negative_slope, optimizer.lr, optimizer.momentum, optimizer.beta1, optimizer.beta2, optimizer.eps),
         *(decay_of(optimizer, "output.weight"), decay_of(optimizer, "output.bias")),
         *(inputs.data_ptr(), targets.data_ptr(), chosen.ctypes.data),
-        *(losses.data_ptr(), asleep.data_ptr(), peaks.data_ptr()),
+        *(losses.data_ptr(), asleep.data_ptr(), peaks.data_ptr(), tally.data_ptr()),
         ctypes.addressof(table),
     )
     status = getattr(library, f"run_{DTYPES[dtype]}")(ctypes.byref(task))
@@ -137,7 +141,7 @@ def run_steps(
     for tensor, sent in zip(given, (*values, *kept), strict=True):
         if sent.data_ptr() != tensor.data_ptr():  # a copy was made, because the kernel needs rows one after the other
             tensor.detach().copy_(sent)
-    return Stretch(losses, dict(zip(shapes, gradients, strict=True)), pre, dict(zip(shapes, peaks.unbind(), strict=True)), asleep)
+    return Stretch(losses, dict(zip(shapes, gradients, strict=True)), pre, dict(zip(shapes, peaks.unbind(), strict=True)), tally, asleep)
 
 
 def checked_targets(net: Mlp, loss: str, targets: Tensor, examples: int, dtype: torch.dtype) -> tuple[Tensor, int]:
