@@ -126,5 +126,10 @@ def _finals(study: Study) -> dict[str, Any]:
         cells.append(str(int((trace.diverged_at >= 0).sum())))
         rate = trace.timings.get("replicate_steps_per_second", float("nan"))
         cells.append(words.number(rate))
+        train = trace.timings.get("train_seconds", 0.0)
+        cells += [
+            f"{100 * trace.timings[name] / train:.2g} %" if train and name in trace.timings else "-"
+            for name in ("probe_seconds", "evaluate_seconds")
+        ]
         rows.append(cells)
-    return {"columns": ["condition", *columns, "diverged", "replicate-steps/s"], "rows": rows}
+    return {"columns": ["condition", *columns, "diverged", "replicate-steps/s", "probes / training", "evaluation / training"], "rows": rows}

@@ -165,7 +165,7 @@ def study(file: Mapping[str, Any]) -> str:
     )
     parts.append(rows(("seconds per seed-run", ""), [(name, f"{value:.3g}") for name, value in file["seconds_per_seed_run"].items()]))
     parts.append(
-        f"The study trains {file['seed_runs']} seed-runs; the multirun would take {file['extrapolated_rival_study_seconds']:.0f} s for "
+        f"The study trains {file['seed_runs']} runs; a process per seed would take {file['extrapolated_rival_study_seconds']:.0f} s for "
         "as many, extrapolated.\n"
     )
     parts.append(target_rows(file["targets"]))

@@ -122,13 +122,14 @@ def test_observation_is_a_share_of_the_unobserved_training():
 def test_parts_of_a_study_add_up_to_it():
     few, more = f"multirun of {study.FEW}", f"multirun of {study.MORE}"
     walls = {"study": [10.0, 11.0], "study, tracking off": [9.0, 9.5], "imports": [2.0, 3.0], "list": [0.5, 0.4]}
-    walls |= {few: [20.0, 21.0], more: [28.0, 30.0], "one process": [15.0, 16.0]}
+    walls |= {few: [20.0, 21.0], more: [28.0, 30.0], "one process": [15.0, 16.0], "three processes": [27.0, 35.0]}
     found = study.assess(walls, {"training": 3.0, "probes": 1.0, "evaluation": 1.0}, 100)
     assert sum(found["parts_seconds"].values()) == pytest.approx(10.0)
     assert found["parts_seconds"]["record and report"] == pytest.approx(2.0)
     assert found["parts_share"]["MLflow"] == pytest.approx(0.1)
-    assert found["seconds_per_seed_run"] == {"ours": 0.1, "multirun (extrapolated)": 2.0, "one process": 15.0}
-    assert found["extrapolated_rival_study_seconds"] == pytest.approx(200.0)
+    assert found["seconds_per_seed_run"] == {"ours": 0.1, "multirun (extrapolated)": 2.0, "a process per seed (extrapolated)": 6.0}
+    assert found["extrapolated_rival_study_seconds"] == pytest.approx(600.0)
+    assert found["targets"][0]["measured"] == pytest.approx(60.0)
 
 
 def test_clocks_of_a_record_are_summed_over_conditions():
