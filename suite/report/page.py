@@ -128,7 +128,7 @@ def _finals(study: Study) -> dict[str, Any]:
         cells.append(words.number(rate))
         train = trace.timings.get("train_seconds", 0.0)
         cells += [
-            f"{100 * trace.timings[name] / train:.2g} %" if train and name in trace.timings else "-"
+            f"{100 * trace.timings[name] / train:.1f} %" if train and name in trace.timings else "-"
             for name in ("probe_seconds", "evaluate_seconds")
         ]
         rows.append(cells)
