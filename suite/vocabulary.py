@@ -18,10 +18,26 @@ Level = str | int | float | bool | None | Sequence[Any]
 
 Part = Literal["as_stated", "boundary"]
 Role = Literal["treatment", "positive_control", "negative_control"]
-Test = Literal["exact", "proportion", "mean", "auc"]
+Test = Literal["exact", "proportion", "mean", "auc", "ratio", "exponent"]
 Direction = Literal["greater", "less", "equal"]
 Divergence = Literal["forbid", "exclude", "failure"]
 Decision = Literal["supported", "refuted", "inconclusive"]
+Best = Literal["least", "greatest"]
+
+#: What every metric that a clock made begins with.
+TIMED = "time."
+#: The probe that reads the block's clocks; a condition that asks for it is timed.
+TIMING = "timing"
+
+
+def is_timed(metric: str) -> bool:
+    """Whether a metric was made by a clock: measured, so that another run gives another number, and shared by the replicates of
+    a block, which were trained together.
+
+    >>> is_timed("time.step_seconds"), is_timed("steps_to_target")
+    (True, False)
+    """
+    return metric.startswith(TIMED)
 
 
 class RunFailed(RuntimeError):
@@ -71,6 +87,13 @@ class Hypothesis:
       differences, (treatment - contrast) - (versus.treatment - versus.contrast), an interaction), compared with ``value``.
     - ``auc``: the probability that a replicate of the treatment has a larger value than a replicate of the contrast, ties
       by half (area under the ROC curve), compared with ``value``.
+    - ``ratio``: the geometric mean of treatment / contrast over paired values above zero, compared with ``value``.
+    - ``exponent``: the slope of the metric's logarithm over that of the metric ``over``, by least squares over the treatment's
+      conditions (with a contrast: the difference of slopes), averaged, compared with ``value``.
+
+    The unit is the replicate, for a metric that a clock made (``is_timed``) the block of replicates.
+    ``best`` takes the least or the greatest value over a selection's conditions in place of their mean: each unit at the
+    setting that served it best, where conditions are a grid of settings. A diverged run is never the best.
 
     ``greater`` and ``less`` compare the interval with ``value``, the smallest effect of interest;
     ``equal`` asks for the whole interval within ``value`` ± ``margin``.
@@ -92,6 +115,8 @@ class Hypothesis:
     diverged: Divergence = "forbid"
     reference: Reference | None = None
     versus: Versus | None = None
+    over: str | None = None
+    best: Best | None = None
 
     @property
     def selections(self) -> Mapping[str, Mapping[str, Level]]:
@@ -123,6 +148,8 @@ class Plan:
 
     ``data`` maps each dataset to {array name: SHA-256}. ``deviations`` lists the overrides that changed the
     registered design; a plan with any is exploratory. ``factors`` names the config keys that vary.
+    ``block_size`` is the number of replicates that are timed together, None in a study without clocks: there it cannot
+    change a number and is no part of the plan.
     """
 
     scenario: str
@@ -140,6 +167,12 @@ class Plan:
     data: Mapping[str, Mapping[str, str]]
     deviations: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
+    block_size: int | None = None
+
+    @property
+    def timed(self) -> bool:
+        """Whether some condition reads clocks, so that the whole study is run as one sequence of blocks."""
+        return any(TIMING in condition.config["probes"]["extra"] for condition in self.conditions)
 
     @property
     def exploratory(self) -> bool:

@@ -24,10 +24,11 @@ SECOND_ORDER = (
     "gauss_newton",
     "kfac",
     "lbfgs",
+    "cauchy",
     "gradient_norm",
 )
 #: Those that form a matrix over all parameters, and how many parameters it may have.
-FULL_MATRIX, FULL_MATRIX_LIMIT = tuple(name for name in SECOND_ORDER if name not in ("kfac", "lbfgs")), 1024
+FULL_MATRIX, FULL_MATRIX_LIMIT = tuple(name for name in SECOND_ORDER if name not in ("kfac", "lbfgs", "cauchy")), 1024
 OPTIMIZERS = (*FIRST_ORDER, *SECOND_ORDER)
 OUTPUT_UNITS = ("linear", "sigmoid")
 DECAYS = ("l2", "decoupled")
@@ -68,6 +69,8 @@ PROBES = (
     "zero_loss",
     "late",
     "stalled",
+    "timing",
+    "sparsity",
 )
 PATHS = ("auto", "eager", "native")
 EXECUTORS = ("serial", "local", "slurm", "ray")

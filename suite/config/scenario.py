@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from suite.config.choices import nearest
 from suite.vocabulary import (
+    Best,
     Direction,
     Divergence,
     Event,
@@ -27,7 +28,8 @@ OPERATORS = (">", ">=", "<", "<=", "==", "!=")
 @dataclass(frozen=True)
 class ScenarioSpec:
     """A scenario as its author wrote it. Exactly one of ``factors`` (full factorial) and ``conditions`` (listed:
-    name -> overrides) is not empty. ``variants`` names overrides under which the study stays registered.
+    name -> overrides) is not empty. ``variants`` names overrides under which the study stays registered. ``block_size`` is how many
+    replicates are timed together, in a study that reads clocks.
     """
 
     name: str
@@ -41,6 +43,7 @@ class ScenarioSpec:
     factors: Mapping[str, tuple[Level, ...]]
     conditions: Mapping[str, Mapping[str, Level]]
     hypotheses: tuple[Hypothesis, ...]
+    block_size: int | None = None
 
 
 _KEYS = [field.name for field in fields(ScenarioSpec)]
@@ -100,6 +103,7 @@ def parse_scenario(node: Any, origin: str) -> ScenarioSpec:
         factors={str(k): _levels(v, f"scenario.factors.{k}", origin) for k, v in factors.items()},
         conditions={str(name): dict(overrides or {}) for name, overrides in conditions.items()},
         hypotheses=hypotheses,
+        block_size=_count(node.get("block_size"), "scenario.block_size", origin),
     )
 
 
@@ -113,7 +117,7 @@ def _hypothesis(name: str, body: Any, claims: Mapping[str, str], origin: str) ->
     for key in ("claim", "part", "role", "statement", "metric", "test", "treatment"):
         if key not in body:
             raise RequestError(f"{origin}: {where}.{key} is missing")
-    for key, kind in (("part", Part), ("role", Role), ("test", Test), ("direction", Direction), ("diverged", Divergence)):
+    for key, kind in (("part", Part), ("role", Role), ("test", Test), ("direction", Direction), ("diverged", Divergence), ("best", Best)):
         if key in body:
             _choice(body[key], get_args(kind), f"{where}.{key}", origin)
     _choice(body["claim"], tuple(claims), f"{where}.claim", origin)
@@ -146,7 +150,8 @@ def _hypothesis(name: str, body: Any, claims: Mapping[str, str], origin: str) ->
         raise RequestError(f"{origin}: {where}: an exact test has no contrast; state the event on the treatment")
     if body["test"] == "auc" and body.get("contrast") is None:
         raise RequestError(f"{origin}: {where}: test auc compares two populations and so needs a contrast")
-    if body["test"] in ("mean", "auc") and body.get("diverged") == "failure":
+    _check_unit_tests(body, where, origin)
+    if body["test"] not in ("exact", "proportion") and body.get("diverged") == "failure":
         raise RequestError(f"{origin}: {where}: a diverged replicate has no mean and no rank; diverged is forbid or exclude here")
     return Hypothesis(
         name=name,
@@ -165,7 +170,19 @@ def _hypothesis(name: str, body: Any, claims: Mapping[str, str], origin: str) ->
         diverged=body.get("diverged", "forbid"),
         reference=reference,
         versus=versus,
+        over=None if body.get("over") is None else str(body["over"]),
+        best=body.get("best"),
     )
+
+
+def _check_unit_tests(body: Mapping[str, Any], where: str, origin: str) -> None:
+    """What the tests ``ratio`` and ``exponent`` need."""
+    if body["test"] == "ratio" and body.get("contrast") is None:
+        raise RequestError(f"{origin}: {where}: test ratio divides by a contrast and so needs one")
+    if (body["test"] == "exponent") != (body.get("over") is not None):
+        raise RequestError(f"{origin}: {where}: 'over' names the metric that an exponent is fitted over; it goes with test exponent only")
+    if body["test"] == "exponent" and body.get("best") is not None:
+        raise RequestError(f"{origin}: {where}: an exponent is fitted over all of the treatment's conditions and takes no 'best'")
 
 
 def _known(node: Mapping[str, Any], known: Sequence[str], where: str, origin: str) -> None:
@@ -194,6 +211,14 @@ def _number(node: Any, where: str, origin: str) -> float:
         return float(node)
     except (TypeError, ValueError):
         raise RequestError(f"{origin}: {where} must be a number, not {node!r}") from None
+
+
+def _count(node: Any, where: str, origin: str) -> int | None:
+    if node is None:
+        return None
+    if isinstance(node, bool) or not isinstance(node, int) or node < 1:
+        raise RequestError(f"{origin}: {where}={node!r} must be a whole number of at least 1")
+    return node
 
 
 def _levels(node: Any, where: str, origin: str) -> tuple[Level, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 Bounds = Callable[[str], tuple[float, float] | None]
 
 #: A metric is a share when a word of its name (before any dot) is one of these …
-_WORDS = frozenset({"fraction", "accuracy", "share", "agreement"})
+_WORDS = frozenset({"fraction", "accuracy", "share", "agreement", "sparsity"})
 #: … or when it is one of these, which are shares of all units.
 _NAMES = frozenset({"deaths", "revivals", "dead_at_start"})
 

@@ -21,7 +21,9 @@ from suite.probes.plasticity import Plasticity
 from suite.probes.plateau import Plateau
 from suite.probes.pruning import Pruning
 from suite.probes.rollout import Rollout
+from suite.probes.sparsity import Sparsity
 from suite.probes.stalled import Stalled
+from suite.probes.timing import Timing
 from suite.probes.underflow import Underflow
 from suite.probes.units import Dead, Dormant
 from suite.probes.views import Layout, Probe
@@ -54,6 +56,8 @@ PROBES: dict[str, Callable[[Layout], Probe]] = {
     "zero_loss": ZeroLoss,
     "late": Late,
     "stalled": Stalled,
+    "timing": Timing,
+    "sparsity": Sparsity,
 }
 
 #: What each tier takes: bare the fit alone (for very deep networks, where a column per layer is too much), economy what the
@@ -68,7 +72,7 @@ TIERS: dict[str, tuple[str, ...]] = {
 
 
 #: What has no meaning in a network without hidden units, and is left out there.
-OF_HIDDEN_UNITS = frozenset({"dead", "dormant", "batch_dead"})
+OF_HIDDEN_UNITS = frozenset({"dead", "dormant", "batch_dead", "sparsity"})
 
 
 def names(config: Probes, layout: Layout) -> tuple[str, ...]:

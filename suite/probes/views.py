@@ -6,7 +6,7 @@ A metric's name is ``family`` or ``family.part``; every value a probe returns is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NoReturn, Protocol
 
 from jaxtyping import Bool, Float
@@ -42,6 +42,8 @@ class Layout:
     loss_scale: float = 1.0
     escape_share: float = 0.1
     late_steps: int = 512
+    inputs: int = 0
+    outputs: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,10 @@ class Evaluation:
     [replicate, parameter, parameter] over the first ``probes.hessian_examples`` training examples (once: a second call gets the
     same tensor); ``inputs`` is the training set; ``output_range`` the largest difference between any output unit's values
     over it, in inference mode; ``pre_activations`` yields those of every hidden layer over it [replicate, example, unit], for a
-    few replicates at a time; ``outputs`` runs the network with other parameters over the training and the test set
-    [replicate, example, output]. ``differences`` is ``suite.probes.differences.differences``, by the path's own means.
+    few replicates at a time, and ``activations`` what these layers pass on; ``outputs`` runs the network with other parameters over
+    the training and the test set [replicate, example, output]. ``differences`` is ``suite.probes.differences.differences``, by the path's
+    own means. ``worked`` are the block's clocks by part, in seconds so far; the
+    mapping moves with them.
     """
 
     step: int
@@ -89,6 +93,8 @@ class Evaluation:
     pre_activations: Callable[[], Iterator[tuple[Tensor, ...]]] = _absent
     outputs: Callable[[Mapping[str, Tensor]], tuple[Tensor, Tensor]] = _absent
     differences: Callable[[Mapping[str, Tensor], Mapping[str, Tensor] | None], Tensor] = differences
+    activations: Callable[[], Iterator[tuple[Tensor, ...]]] = _absent
+    worked: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

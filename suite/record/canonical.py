@@ -32,12 +32,14 @@ def _plain(value: Any) -> Any:
 def plan_json(plan: Plan) -> str:
     """Everything decided before the run, in canonical form.
 
-    A hypothesis without ``versus`` has no such key: plans sealed before there was one keep their hash.
+    A hypothesis without ``versus``, ``over`` or ``best`` has no such key, nor has a plan without ``block_size``: plans sealed
+    before there were such keys keep their hash.
     """
     body = asdict(plan)
-    for hypothesis in body["hypotheses"]:
-        if hypothesis["versus"] is None:
-            del hypothesis["versus"]
+    for part, keys in ((body, ("block_size",)), *((hypothesis, ("versus", "over", "best")) for hypothesis in body["hypotheses"])):
+        for key in keys:
+            if part[key] is None:
+                del part[key]
     return to_json(body)
 
 

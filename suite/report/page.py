@@ -27,6 +27,12 @@ SHOWN = (
     "moved_norm.hidden_weight",
     "coast_ratio",
     "revival_agreement",
+    "activation_sparsity",
+    "reached_target",
+    "steps_to_target",
+    "time.seconds_to_target",
+    "time.step_seconds",
+    "time.observed_step_seconds",
 )
 CAPTIONS = {
     "verdicts": "Every hypothesis, controls first: estimate and interval against the threshold it is compared with; "

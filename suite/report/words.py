@@ -30,10 +30,12 @@ def rule(verdict: Verdict) -> str:
     if h.test == "exact":
         assert h.event is not None
         return f"all {h.event.op} {number(h.event.value)}"
-    kind = {"mean": "mean", "proportion": "share", "auc": "AUC"}[h.test]
+    kind = {"mean": "mean", "proportion": "share", "auc": "AUC", "ratio": "ratio", "exponent": f"exponent in {h.over}"}[h.test]
+    if h.best is not None:
+        kind = f"{kind} at each one's best"
     if h.versus is not None:
         kind += " difference of differences"
-    elif h.contrast is not None and h.test != "auc":
+    elif h.contrast is not None and h.test not in ("auc", "ratio"):
         kind += " difference"
     if h.direction == "equal":
         return f"{kind} in {number(h.value)} ± {number(h.margin)}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from rich.console import Console
 from rich.table import Table
@@ -13,8 +12,10 @@ from suite.config.choices import STARTS_LATER
 from suite.config.numeric import Numeric
 from suite.config.schema import Settings
 from suite.data import Dataset
+from suite.execution.timed import shortened
 from suite.inference.power import detectable_effect, identical_reach
 from suite.study.plan import data_key, engine_line
+from suite.study.timed import timed_line
 from suite.training.engine import network_of, train_block
 from suite.training.memory import block_bytes, predictable
 from suite.training.paths import path_of
@@ -26,18 +27,13 @@ SAMPLE_STEPS = 5
 
 def block_seconds(block: Block, dataset: Dataset) -> float:
     """Estimated seconds of one block: a few steps and two evaluations of it are run and scaled up."""
-    config = block.condition.config
-    numeric = Numeric.of(config)
+    numeric = Numeric.of(block.condition.config)
     steps = min(SAMPLE_STEPS, numeric.train.steps)
-    sample = {
-        **config,
-        "train": {**config["train"], "steps": steps, "tasks": 1},
-        "probes": {**config["probes"], "every": max(steps, 1)},
-        # the steps before a kill cost what other steps cost; they are added below, not run
-        "start": {**config["start"], "after": 0},
-    }
+    # what torch loads at the first use of anything is no part of a block's cost
+    train_block(shortened(block, 1), dataset)
     began = time.perf_counter()
-    trace = train_block(replace(block, condition=replace(block.condition, config=sample)), dataset)
+    # the steps before a kill cost what other steps cost; they are added below, not run
+    trace = train_block(shortened(block, SAMPLE_STEPS), dataset)
     wall = time.perf_counter() - began
     evaluations = len(trace.steps)
     step = trace.timings["train_seconds"] / max(steps, 1)
@@ -80,20 +76,23 @@ def show_dry_run(plan: Plan, blocks: Sequence[Block], datasets: Mapping[str, Dat
             f"{seconds:.1f} s",
         )
     console.print(table)
-    workers = 1 if settings.executor.name == "serial" else settings.executor.workers or 2
+    cached = "" if plan.timed else ", less what is cached"
+    workers = 1 if settings.executor.name == "serial" or plan.timed else settings.executor.workers or 2
     console.print(
         f"{len(plan.conditions)} conditions, {len(blocks)} blocks, {len(plan.hypotheses)} hypotheses, data {', '.join(plan.data)}; "
-        f"about {total / workers:.0f} s of work on {plan.device} ({workers} worker{'s' if workers > 1 else ''}), less what is cached",
+        f"about {total / workers:.0f} s of work on {plan.device} ({workers} worker{'s' if workers > 1 else ''})" + cached,
         highlight=False,
     )
     console.print(engine_line(plan), highlight=False, soft_wrap=True)
+    if plan.timed:
+        console.print(timed_line(plan, settings.executor), highlight=False, soft_wrap=True)
     inferred = sum(hypothesis.test != "exact" for hypothesis in plan.hypotheses)
     if inferred:
-        level = plan.confidence
+        level, n = plan.confidence, plan.replicates // (plan.block_size or 1)
         console.print(
-            f"with {plan.replicates} replicates: a mean is found with 80 % power from "
-            f"{detectable_effect('mean', plan.replicates, level, inferred):.2f} standard deviations; identical shares are told from a "
-            f"threshold {identical_reach(plan.replicates, level, inferred):.3f} or farther away",
+            f"with {n} {'blocks' if plan.timed else 'replicates'}: a mean is found with 80 % power from "
+            f"{detectable_effect('mean', n, level, inferred):.2f} standard deviations; identical shares are told from a "
+            f"threshold {identical_reach(n, level, inferred):.3f} or farther away",
             highlight=False,
         )
     if plan.exploratory:

@@ -15,6 +15,7 @@ from suite.config.schema import PRESENTATION_KEYS, Data
 from suite.data import Dataset, load
 from suite.probes import registry
 from suite.selection import select
+from suite.study.timed import rounds, timed_block_size
 from suite.training import native
 from suite.training.curvature import count_parameters
 from suite.training.engine import layout_of, network_of
@@ -59,6 +60,7 @@ def make_plan(request: StudyRequest, datasets: Mapping[str, Dataset]) -> Plan:
     """
     spec, settings = request.scenario, request.settings
     device = device_of(settings.device)
+    block_size = timed_block_size(request)
     for condition in request.conditions:
         _check_fit(condition, datasets[data_key(Numeric.of(condition.config))])
     conditions = tuple(_with_path(condition, datasets, device) for condition in request.conditions)
@@ -66,12 +68,13 @@ def make_plan(request: StudyRequest, datasets: Mapping[str, Dataset]) -> Plan:
         for condition in (c for selection in hypothesis.selections.values() for c in select(request.conditions, selection)):
             numeric = Numeric.of(condition.config)
             known = registry.metric_names(numeric.probes, layout_of(numeric, datasets[data_key(numeric)]))
-            if hypothesis.metric not in known:
-                near = difflib.get_close_matches(hypothesis.metric, known, n=1, cutoff=0.0)[0]
-                raise RequestError(
-                    f"{request.origin}: hypothesis {hypothesis.name!r} rests on the metric {hypothesis.metric!r}, which no "
-                    f"probe measures in condition {condition.name!r}; the nearest is {near!r}"
-                )
+            for metric in (hypothesis.metric, *([] if hypothesis.over is None else [hypothesis.over])):
+                if metric not in known:
+                    near = difflib.get_close_matches(metric, known, n=1, cutoff=0.0)[0]
+                    raise RequestError(
+                        f"{request.origin}: hypothesis {hypothesis.name!r} rests on the metric {metric!r}, which no "
+                        f"probe measures in condition {condition.name!r}; the nearest is {near!r}"
+                    )
     return Plan(
         scenario=spec.name,
         title=spec.title,
@@ -88,6 +91,7 @@ def make_plan(request: StudyRequest, datasets: Mapping[str, Dataset]) -> Plan:
         data={key: dict(dataset.checksums) for key, dataset in datasets.items()},
         deviations=request.deviations,
         references=spec.references,
+        block_size=block_size,
     )
 
 
@@ -151,7 +155,12 @@ def _check_units(numeric: Numeric, where: str) -> None:
 
 
 def blocks_of(plan: Plan, block_size: int | None) -> tuple[Block, ...]:
-    """The plan's units of work, condition by condition. The block size cannot change a number."""
+    """The plan's units of work, condition by condition; the block size cannot change a number. Where the plan fixes it, for clocks,
+    they come in rounds.
+    """
+    if plan.block_size is not None:
+        order = rounds(plan.conditions, plan.replicates, plan.block_size)
+        return tuple(Block(condition, first, plan.block_size, plan.seed, plan.device) for condition, first in order)
     size = block_size or BLOCK_SIZE
     return tuple(
         Block(condition, first, min(size, plan.replicates - first), plan.seed, plan.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,9 +26,10 @@ from suite.study.merge import merged
 from suite.study.mirror import MirrorProcess, tell_unavailable
 from suite.study.plan import blocks_of, data_key, datasets_of, engine_line, make_plan
 from suite.study.publish import write_index
-from suite.study.work import traces_of
+from suite.study.timed import timed_line
+from suite.study.work import timed_traces, traces_of
 from suite.tracking.links import Links, TrackingUnavailable
-from suite.training import native
+from suite.training import clock, native
 from suite.vocabulary import Block, Outcome, Plan, RequestError, Study, Trace
 
 DONE, INVALID = 0, 3
@@ -37,7 +39,7 @@ def run_study(request: StudyRequest) -> int:
     """Run a composed request to its verdict. Returns the exit code: 0, or 3 where a control failed.
 
     Raises RequestError for a wrong request before anything is trained or written. An interrupted run keeps every finished
-    block; the same command goes on from there.
+    block; the same command goes on from there, but for a study that reads clocks, which starts afresh.
     """
     settings = request.settings
     console = terminal.console(settings.quiet)
@@ -60,9 +62,14 @@ def run_study(request: StudyRequest) -> int:
             with leases.hold(RECORDS, lambda holder: _wait_for(holder, console)):
                 seal(plan, results_dir)
             console.print(engine_line(plan), highlight=False, soft_wrap=True)
+            if plan.timed:
+                console.print(timed_line(plan, settings.executor), highlight=False, soft_wrap=True)
             started = datetime.now(UTC)
             waiting = MirrorProcess(settings.tracking) if settings.tracking.enabled else None
-            traces = list(traces_of(blocks, _keys(blocks, datasets), settings, leases, console))
+            if plan.timed:
+                traces = list(timed_traces(blocks, settings, console))
+            else:
+                traces = list(traces_of(blocks, _keys(blocks, datasets), settings, leases, console))
             finished = _decided(plan, merged(plan.conditions, traces), started)
             pages = render(finished)
             with leases.hold(RECORDS, lambda holder: _wait_for(holder, console)):
@@ -124,12 +131,14 @@ def _keys(blocks: Sequence[Block], datasets: Mapping[str, Dataset]) -> dict[int,
 
 
 def _decided(plan: Plan, traces: Mapping[str, Trace], started: datetime) -> Study:
-    outcome = decide(plan.hypotheses, plan.conditions, traces, plan.confidence, plan.seed)
+    outcome = decide(plan.hypotheses, plan.conditions, traces, plan.confidence, plan.seed, block_size=plan.block_size)
     if plan.exploratory and outcome.status == "valid":
         outcome = Outcome("exploratory", outcome.verdicts, outcome.failed_controls)
     facts = provenance.gather(plan, started, datetime.now(UTC), torch_facts())
     if any(condition.config["engine"]["path"] == "native" for condition in plan.conditions):
         facts["native"] = native.fingerprint()
+    if plan.timed:
+        facts["timing"] = {**clock.described(plan.device), "block_size": plan.block_size, "load": round(os.getloadavg()[0], 2)}
     return Study(study_id(plan), plan, outcome, traces, facts)
 
 

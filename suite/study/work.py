@@ -13,6 +13,7 @@ from suite.config.schema import Settings
 from suite.execution import execute
 from suite.execution.attempt import Failure, named
 from suite.execution.order import largest_first
+from suite.execution.timed import in_turn
 from suite.record import cache
 from suite.record.atomic import sweep, write_text
 from suite.record.lease import POLL_SECONDS, Holder, Leases
@@ -59,6 +60,21 @@ def traces_of(blocks: Sequence[Block], keys: Mapping[int, str], settings: Settin
         raise RunFailed(
             "; ".join(failed) + f"; {len(blocks) - len(failed)} of {len(blocks)} blocks are kept, the same command tries the rest"
         )
+
+
+def timed_traces(blocks: Sequence[Block], settings: Settings, console: Console) -> Iterator[Trace]:
+    """Every block of a study that reads clocks, one after another in this process. None is kept and none comes from elsewhere: clocks of
+    two runs cannot be compared. Raises RunFailed at the first that cannot be done, whole, for all would have to be done again.
+    """
+    with terminal.Progress(sum(map(replicate_steps, blocks)), len(blocks), console, settings.quiet) as progress:
+        for block, outcome in in_turn(blocks, settings.data_dir):
+            if isinstance(outcome, Failure):
+                raise RunFailed(
+                    f"{named(block)} failed: {outcome.cause}; clocks are compared within one run, so all of it must be run again"
+                )
+            progress.advance(block.condition.name, replicate_steps(block), None)
+            progress.finish_block(block.condition.name, replicate_steps(block), cached=False)
+            yield outcome
 
 
 class _Desk:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
@@ -22,10 +21,11 @@ from suite.probes.units import dead_units
 from suite.probes.views import Evaluation, Gathered, Layout, Probe, Watch
 from suite.streams import BatchOrder
 from suite.training import updates
+from suite.training.clock import Clock
 from suite.training.course import Course
 from suite.training.curvature import full_hessian
 from suite.training.eager import State
-from suite.training.evaluate import Task, outputs, pre_activations
+from suite.training.evaluate import Task, activations, outputs, pre_activations
 from suite.training.losses import LOSSES, Loss, constant_loss, with_target_scale
 from suite.training.paths import DTYPES, Steps, steps_of
 from suite.vocabulary import Block, Trace
@@ -66,6 +66,8 @@ def layout_of(numeric: Numeric, dataset: Dataset) -> Layout:
         loss_scale=numeric.train.loss_scale,
         escape_share=numeric.probes.escape_share,
         late_steps=numeric.probes.late_steps,
+        inputs=net.inputs,
+        outputs=net.outputs,
     )
 
 
@@ -133,15 +135,17 @@ def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace
     order = BatchOrder(block.seed, replicates, len(data.train_x), numeric.train.batch_size, permute=steps_run.permutations)
     observed = _Observed(probes, block.count, device, numeric.probes.hessian_examples)
     longest = 1 if "every_step" in watched else max(1, STRETCH_INDICES // (block.count * layout.batch_size))
-    clock = _Clock()
+    clock = Clock(device)
     observed.evaluate(0, state, steps_run, task, clock)
-    with clock("train_seconds"):
+    with clock("train"):
         task = course.turn(0, state, task)
         steps_run = steps_of(numeric, task, watched, every_step)
     for first, steps, evaluated in stretches(numeric.train.steps, numeric.probes.every, longest, course.cuts):
-        with clock("train_seconds"):
-            stretch = steps_run.run(state, order.stretch(first, steps), first)
-        with clock("probe_seconds"):
+        with clock("order"):
+            indices = order.stretch(first, steps)
+        with clock("train"):
+            stretch = steps_run.run(state, indices, first)
+        with clock("watch"):
             for probe in probes:
                 probe.after_steps(stretch)
         if evaluated:
@@ -149,10 +153,10 @@ def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace
             if report is not None:
                 report((first + steps - observed.steps[-2]) * block.count, observed.mean_dead())
         if first + steps in course.cuts:
-            with clock("train_seconds"):
+            with clock("train"):
                 task = course.turn(first + steps, state, task)
                 steps_run = steps_of(numeric, task, watched, every_step)
-    with clock("probe_seconds"):
+    with clock("probe"):
         summaries = observed.summaries()
     return observed.trace(block, state, summaries, clock.timings(numeric.train.steps, block.count, layout.batch_size)), state
 
@@ -187,34 +191,6 @@ def begin(state: State, steps_run: Steps, task: Task, numeric: Numeric, seed: in
         state.parameters[name].copy_(value)
 
 
-class _Clock:
-    """Three clocks: training, the whole-set evaluation passes, and what probes make of both."""
-
-    def __init__(self) -> None:
-        self.seconds = {"train_seconds": 0.0, "evaluate_seconds": 0.0, "probe_seconds": 0.0}
-        self.running = ""
-
-    def __call__(self, name: str) -> _Clock:
-        self.running = name
-        return self
-
-    def __enter__(self) -> None:
-        self.began = time.perf_counter()
-
-    def __exit__(self, *unused: object) -> None:
-        self.seconds[self.running] += time.perf_counter() - self.began
-
-    def timings(self, steps: int, count: int, batch: int) -> dict[str, float]:
-        """The clocks, and the rates of the training one."""
-        train = self.seconds["train_seconds"]
-        rate = steps * count / train if train else 0.0
-        return self.seconds | {
-            "replicate_steps_per_second": rate,
-            "samples_per_second": rate * batch,
-            "step_seconds": train / steps if steps else 0.0,
-        }
-
-
 class _Observed:
     """Gathers what the probes return, on the device, until the block is done."""
 
@@ -229,9 +205,9 @@ class _Observed:
         self.noted: dict[Gathered, tuple[list[int], list[tuple[Tensor, ...]]]] = {p: ([], []) for p in probes if isinstance(p, Gathered)}
         self.diverged: list[Tensor] = []
 
-    def evaluate(self, step: int, state: State, steps_run: Steps, task: Task, clock: _Clock) -> None:
+    def evaluate(self, step: int, state: State, steps_run: Steps, task: Task, clock: Clock) -> None:
         """One evaluation; weights that are no longer finite are divergence too."""
-        with clock("evaluate_seconds"):
+        with clock("evaluate"):
             seen = steps_run.look(state)
             finite = torch.isfinite(seen.train_loss)
             for value in state.parameters.values():
@@ -256,8 +232,10 @@ class _Observed:
             lambda: pre_activations(task, state.parameters, state.buffers),
             lambda parameters: outputs(task, parameters, state.buffers),
             steps_run.differences,
+            lambda: activations(task, state.parameters, state.buffers),
+            clock.worked,
         )
-        with clock("probe_seconds"):
+        with clock("probe"):
             taken: dict[str, Tensor] = {}
             now = len(self.steps)
             self.steps.append(step)

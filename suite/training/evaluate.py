@@ -145,12 +145,22 @@ def pre_activations(task: Task, parameters: Parameters, buffers: Buffers) -> Ite
     """Every hidden layer's pre-activations [replicate, example, unit] over the training set as training sees it, for a few
     replicates at a time: all of them at once may not fit into memory.
     """
+    yield from (forward.pre for forward in _passes(task, parameters, buffers))
+
+
+@torch.no_grad()
+def activations(task: Task, parameters: Parameters, buffers: Buffers) -> Iterator[tuple[Tensor, ...]]:
+    """The same of what every hidden layer passes on."""
+    yield from (forward.post for forward in _passes(task, parameters, buffers))
+
+
+def _passes(task: Task, parameters: Parameters, buffers: Buffers) -> Iterator[Forward]:
     count = next(iter(parameters.values())).shape[0]
     for part in replicate_slices(count, task.pass_elements):
         piece = {name: value[part] for name, value in parameters.items()}
         running = {name: value[part] for name, value in buffers.items()}
         size = next(iter(piece.values())).shape[0]
-        yield task.net.forward(piece, running, task.inputs(task.data.train_x, part, size), training=task.net.norm == "batch").pre
+        yield task.net.forward(piece, running, task.inputs(task.data.train_x, part, size), training=task.net.norm == "batch")
 
 
 @torch.no_grad()

@@ -63,7 +63,9 @@ class Kfac(SecondOrder):
         """The parameters after the step."""
         slopes = unflatten(problem.net, gradient)
         direction: dict[str, Tensor] = {}
-        for name, layer in factors(problem, flat).items():
+        layers = factors(problem, flat)
+        self.formed(*(factor for layer in layers.values() for factor in (layer.inputs, layer.outputs)))
+        for name, layer in layers.items():
             # rows are inputs, the bias last; columns are the layer's outputs
             block = torch.cat([slopes[f"{name}.weight"], slopes[f"{name}.bias"][:, None, :]], dim=1)
             solved = kronecker_solve(layer, block, self.config.damping)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from suite.config.schema import Optimizer
 from suite.nets.mlp import Parameters
+from suite.training.cauchy import Cauchy
 from suite.training.kfac import Kfac
 from suite.training.lbfgs import Lbfgs
 from suite.training.second_order import DampedNewton, GaussNewton, Newton, SaddleFreeNewton, SecondOrder, TrustRegion
@@ -181,6 +182,7 @@ OPTIMIZERS: dict[str, type[Sgd] | type[Adam] | type[SecondOrder]] = {
     "gauss_newton": GaussNewton,
     "kfac": Kfac,
     "lbfgs": Lbfgs,
+    "cauchy": Cauchy,
     "gradient_norm": GradientNorm,
 }
 

@@ -30,10 +30,22 @@ class SecondOrder(ABC):
         self.config = config
         self.taken = 0
         self.memory: dict[str, Tensor] = {}
+        self._formed = 0
 
     def state(self) -> dict[str, Tensor]:
-        """The memory as it stands (not a copy), and ``taken``, the number of steps taken."""
-        return self.memory | {"taken": torch.tensor(self.taken)}
+        """The memory as it stands (not a copy), ``taken``, the number of steps taken, and ``held``, the bytes of curvature (matrices
+        formed in the latest step, or the memory where that is what is known of it).
+        """
+        return self.memory | {"taken": torch.tensor(self.taken), "held": torch.tensor(self.held)}
+
+    @property
+    def held(self) -> int:
+        """Bytes of curvature held for the whole stack."""
+        return self._formed or sum(value.nbytes for value in self.memory.values())
+
+    def formed(self, *matrices: Tensor) -> None:
+        """Note the matrices that the step rests on."""
+        self._formed = sum(matrix.nbytes for matrix in matrices)
 
     def clear(self) -> None:
         """Forget everything, as a newly made optimizer."""
@@ -90,7 +102,9 @@ class Newton(SecondOrder):
 
     def moved(self, flat: Flat, gradient: Flat, problem: Problem) -> Flat:
         """The parameters after the step."""
-        return flat - self.config.lr * spectral_product(hessian(problem, flat), gradient, reciprocal)
+        matrix = hessian(problem, flat)
+        self.formed(matrix)
+        return flat - self.config.lr * spectral_product(matrix, gradient, reciprocal)
 
 
 class DampedNewton(SecondOrder):
@@ -100,6 +114,7 @@ class DampedNewton(SecondOrder):
         """The parameters after the step."""
         damping = self.config.damping
         matrix = hessian(problem, flat)
+        self.formed(matrix)
         return flat - self.config.lr * spectral_product(matrix, gradient, lambda v, r: reciprocal(v + damping, r))
 
 
@@ -110,6 +125,7 @@ class SaddleFreeNewton(SecondOrder):
         """The parameters after the step."""
         damping = self.config.damping
         matrix = hessian(problem, flat)
+        self.formed(matrix)
         return flat - self.config.lr * spectral_product(matrix, gradient, lambda v, r: reciprocal(v.abs() + damping, r))
 
 
@@ -122,6 +138,7 @@ class GaussNewton(SecondOrder):
         """The parameters after the step."""
         damping = self.config.damping
         matrix = gauss_newton(problem, flat)
+        self.formed(matrix)
         return flat - self.config.lr * spectral_product(matrix, gradient, lambda v, r: reciprocal(v.clamp(min=0) + damping, r))
 
 
@@ -144,6 +161,7 @@ class TrustRegion(SecondOrder):
             self.memory = {"radius": torch.full_like(flat[:, 0], self.config.lr)}
         radius = self.memory["radius"]
         matrix = hessian(problem, flat)
+        self.formed(matrix)
         step = trust_region_step(matrix, gradient, radius)
         bent = torch.bmm(matrix, step[:, :, None])[:, :, 0]
         predicted = -(gradient * step).sum(dim=1) - (step * bent).sum(dim=1) / 2

@@ -290,7 +290,8 @@ def test_memory_is_forgotten_and_shown():
     assert stepper.state()["s"].shape == (3, 4, 4)
     assert stepper.state()["taken"] == 1
     stepper.clear()
-    assert set(stepper.state()) == {"taken"}
+    assert set(stepper.state()) == {"taken", "held"}
+    assert stepper.state()["held"] == 0
     assert stepper.state()["taken"] == 0
 
 
