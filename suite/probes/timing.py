@@ -4,6 +4,8 @@ named ``time.<what>``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -30,6 +32,8 @@ class Timing(Quiet):
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.at: Tensor | None = None
+        self.steps = 0
+        self.worked: Mapping[str, float] = {}
         self.marks: dict[str, float] = {}
         #: Seconds per step of each stretch, by part of the work.
         self.rates: list[dict[str, float]] = []
