@@ -40,7 +40,9 @@ def test_every_scenario_composes_and_is_fair_on_paper(name):
     study = request(f"+scenario={name}")
     assert study.scenario.name == name
     assert study.deviations == ()
-    assert study.settings.replicates >= 64
+    # of clocks a block is one observation
+    size = study.scenario.block_size or 1
+    assert study.settings.replicates >= (64 if size == 1 else 12 * size)
     assert len({condition.name for condition in study.conditions}) == len(study.conditions) >= 2
     claims = {hypothesis.claim for hypothesis in study.scenario.hypotheses}
     assert claims == set(study.scenario.claims)
