@@ -76,7 +76,7 @@ PATHS = ("auto", "eager", "native")
 EXECUTORS = ("serial", "local", "slurm", "ray")
 CLUSTERS = ("slurm", "local")
 TRACKING_RUNS = ("conditions", "replicates")
-MODELS = ("mlp",)
+MODELS = ("mlp", "cnn")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

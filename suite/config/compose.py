@@ -148,7 +148,11 @@ def _settings(cfg: DictConfig, where: str) -> Settings:
     validate(settings, where)
     model = settings.model
     if model.width is not None and model.depth is not None:
-        model.hidden = [model.width] * model.depth
+        layers = [model.width] * model.depth
+        if model.name == "cnn":
+            model.channels = layers
+        else:
+            model.hidden = layers
     return settings
 
 

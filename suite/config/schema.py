@@ -29,7 +29,8 @@ class Data:
 
 @dataclass
 class Model:
-    """A multilayer perceptron. ``width`` and ``depth``, where both are set, stand for ``hidden``.
+    """A multilayer perceptron (mlp), or one behind convolutions (cnn), see suite/nets/cnn.py: ``channels`` of each convolution,
+    ``kernel`` the side of its kernel. ``width`` and ``depth``, where both are set, stand for ``hidden``, and in a cnn for ``channels``.
 
     ``norm`` is none, batch or layer; ``norm_position`` before or after the activation;
     ``norm_scale`` and ``norm_shift`` are the initial γ and β. ``skip`` adds to the output of every hidden layer as
@@ -51,6 +52,8 @@ class Model:
     skip_scale: float = 1.0
     init: str = "pytorch"
     output_unit: str = "linear"
+    channels: list[int] = field(default_factory=list)
+    kernel: int = 3
 
 
 @dataclass

@@ -41,6 +41,7 @@ def validate(settings: Settings, where: str = "") -> None:
         "model.norm=batch cannot train with train.batch_size=1, which has no variance; use a batch of 2 or more, or model.norm=layer",
     )
     need(all(width >= 1 for width in m.hidden), f"model.hidden={list(m.hidden)}: every layer needs at least one unit")
+    _cnn(s, need)
     need(m.skip_scale > 0 and math.isfinite(m.skip_scale), f"model.skip_scale={m.skip_scale} must be above zero")
     need(m.skip or m.skip_scale == 1, f"model.skip_scale={m.skip_scale} has no meaning without model.skip=true")
     need((m.width is None) == (m.depth is None), "model.width and model.depth go together: set both or neither")
@@ -133,8 +134,23 @@ def _remedy(s: Settings, need: Need) -> None:
     need(r.perturb >= 0, f"remedy.perturb={r.perturb} must not be negative")
     need(r.maturity >= 0, f"remedy.maturity={r.maturity} must not be negative")
     need(0 <= r.decay < 1, f"remedy.decay={r.decay} must lie in [0, 1)")
-    widest = max([s.model.width or 1, *s.model.hidden])
+    widest = max([s.model.width or 1, *s.model.hidden, *s.model.channels])
     need(0 < r.rate * widest <= 1, f"remedy.rate={r.rate} must lie above zero and replace at most one of {widest} units per step")
+
+
+def _cnn(s: Settings, need: Need) -> None:
+    m = s.model
+    if m.name != "cnn":
+        need(not m.channels, f"model.channels={list(m.channels)} has no meaning in model={m.name}; use model=cnn")
+        return
+    need(bool(m.channels) or bool(m.depth), "model=cnn needs at least one convolution; give model.channels, or use model=mlp")
+    need(all(width >= 1 for width in m.channels), f"model.channels={list(m.channels)}: every convolution needs at least one channel")
+    need(m.kernel >= 1 and m.kernel % 2 == 1, f"model.kernel={m.kernel} must be odd, so that an image keeps its size")
+    need(not m.skip, "model.skip=true joins layers of equal width and has no meaning in model=cnn; leave it out, or use model=mlp")
+    need(m.init != "rai", "model.init=rai is for dense layers and has no meaning in model=cnn; the nearest is model.init=he")
+    need(s.start.name != "steepest", "start=steepest is for dense layers and has no meaning in model=cnn; use model=mlp")
+    need(s.optimizer.name != "kfac", "optimizer.name=kfac has factors for dense layers only and cannot go with model=cnn; use lbfgs")
+    need("rollout" not in s.probes.extra, "probes.extra=[rollout] predicts a dense first layer and cannot go with model=cnn; use model=mlp")
 
 
 def _second_order(s: Settings, need: Need) -> None:

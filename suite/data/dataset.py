@@ -52,6 +52,13 @@ class Dataset:
         sums = {key: checksum(getattr(self, key)) for key in ("train_x", "train_y", "test_x", "test_y")}
         object.__setattr__(self, "checksums", sums)
 
+    @property
+    def image(self) -> tuple[int, int, int] | None:
+        """(rows, columns, colours) where an input is an image, its features in that order; else None."""
+        if len(self.input_shape) == 2:
+            return (self.input_shape[0], self.input_shape[1], 1)
+        return (self.input_shape[0], self.input_shape[1], self.input_shape[2]) if len(self.input_shape) == 3 else None
+
     def tensors(self, device: torch.device, dtype: torch.dtype, offset: float = 0.0) -> Tensors:
         """Normalise in float64, add ``offset`` (in units of the normalised input), then cast, so that every precision starts
         from the same numbers.

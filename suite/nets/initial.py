@@ -18,8 +18,8 @@ from suite.nets.mlp import Buffers, Mlp, Parameters
 from suite.streams import generator, stack_normal, stack_uniform
 
 
-def _weight(scheme: str, seed: int, replicates: range, purpose: str, shape: tuple[int, int]) -> NDArray[np.float64]:
-    fan_in, fan_out = shape
+def _weight(scheme: str, seed: int, replicates: range, purpose: str, shape: tuple[int, int], receptive: int) -> NDArray[np.float64]:
+    fan_in, fan_out = shape[0], shape[1] * receptive
     if scheme == "he":  # He et al. 2015: variance 2 / fan-in
         return stack_normal(seed, replicates, f"{purpose}/normal", shape) * math.sqrt(2.0 / fan_in)
     draws = stack_uniform(seed, replicates, purpose, shape)
@@ -52,7 +52,8 @@ def initial_parameters(
 
     Schemes: ``pytorch`` (torch.nn.Linear: weights and biases uniform within 1/√fan-in), ``he`` (normal) and
     ``glorot`` (uniform), both with zero biases, and ``rai`` (randomised asymmetric, Lu et al. 2020; its draws are its own, so
-    only replicates within it are paired). Drawn in float64 on the CPU, then cast.
+    only replicates within it are paired). A convolution's fan-in, and for ``glorot`` its fan-out, count the places of its kernel, as
+    in torch.nn.init. Drawn in float64 on the CPU, then cast.
     ``purpose`` names the stream: another one gives another network of the same law.
     """
     count = len(replicates)
@@ -61,7 +62,9 @@ def initial_parameters(
         if model.init == "rai":
             parameters[f"{name}.weight"], parameters[f"{name}.bias"] = _asymmetric(seed, replicates, f"{purpose}/{name}", (fan_in, fan_out))
             continue
-        parameters[f"{name}.weight"] = _weight(model.init, seed, replicates, f"{purpose}/{name}.weight", (fan_in, fan_out))
+        parameters[f"{name}.weight"] = _weight(
+            model.init, seed, replicates, f"{purpose}/{name}.weight", (fan_in, fan_out), net.receptive(name)
+        )
         if model.init == "pytorch":
             bias = stack_uniform(seed, replicates, f"{purpose}/{name}.bias", (fan_out,)) / math.sqrt(fan_in)
         else:

@@ -30,8 +30,8 @@ GROUPS = ("hidden_weight", "hidden_bias", "output_weight", "output_bias", "norm"
 @dataclass(frozen=True)
 class Forward:
     """One pass. ``pre`` and ``post`` hold, per hidden layer, the activation's input and output
-    [replicate, batch, unit], before anything a skip adds; ``buffers`` the running statistics after the pass;
-    ``variance`` the batch variance per normalised layer (training mode only).
+    [replicate, batch, unit], before anything a skip adds ([replicate, batch·position, channel] for a convolution); ``buffers``
+    the running statistics after the pass; ``variance`` the batch variance per normalised layer (training mode only).
     """
 
     output: Float[Tensor, "replicate batch output"]
@@ -65,9 +65,19 @@ class Mlp:
         return Mlp(inputs, tuple(hidden), outputs, model.activation, model.negative_slope, *norm, *skip, model.output_unit)
 
     @property
+    def widths(self) -> tuple[int, ...]:
+        """Units of every hidden layer."""
+        return self.hidden
+
+    @property
+    def held(self) -> tuple[int, ...]:
+        """Values of one example in every hidden layer."""
+        return self.hidden
+
+    @property
     def layers(self) -> tuple[str, ...]:
         """Names of the hidden layers, input side first: layer1, layer2 …"""
-        return tuple(f"layer{k}" for k in range(1, len(self.hidden) + 1))
+        return tuple(f"layer{k}" for k in range(1, len(self.widths) + 1))
 
     @property
     def linears(self) -> tuple[tuple[str, int, int], ...]:
@@ -94,7 +104,7 @@ class Mlp:
             return {}
         return {
             f"{layer}.{kind}": (width,)
-            for layer, width in zip(self.layers, self.hidden, strict=True)
+            for layer, width in zip(self.layers, self.widths, strict=True)
             for kind in ("running_mean", "running_var")
         }
 
@@ -103,6 +113,22 @@ class Mlp:
     ) -> Float[Tensor, "replicate batch out"]:
         """Values · W + b, all replicates at once; see ``affine``."""
         return affine(parameters[f"{name}.bias"], values, parameters[f"{name}.weight"])
+
+    def receptive(self, name: str) -> int:
+        """How many values of each unit of the layer before one output of a linear map reads."""
+        return 1
+
+    def passed_on(self, layer: str, values: Tensor) -> Tensor:
+        """What the next layer reads of a hidden layer's values."""
+        return values
+
+    def layer_norm(self, layer: str, values: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """Each example standardised over the layer."""
+        return layer_norm(values, scale, shift)
+
+    def batch_statistics(self, layer: str, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and biased variance of each unit over the batch."""
+        return batch_statistics(values)
 
     def forward(
         self,
@@ -126,17 +152,37 @@ class Mlp:
             if self.norm != "none" and self.norm_position == "before":
                 values = self._normalise(parameters, buffers, new_buffers, variances, layer, values, training)
             pres.append(values)
-            slope = parameters[f"{layer}.slope"] if self.activation == "prelu" else self.negative_slope
-            values = ACTIVATIONS[self.activation](values, slope)
+            values = self.activated(parameters, layer, values)
             posts.append(values)
             if self.norm != "none" and self.norm_position == "after":
                 values = self._normalise(parameters, buffers, new_buffers, variances, layer, values, training)
+            values = self.passed_on(layer, values)
             if self.skip and reached.shape[2] == values.shape[2]:
                 values = values * self.skip_scale + reached
         output = self.linear(parameters, "output", values)
         if self.output_unit == "sigmoid":
             output = ACTIVATIONS["sigmoid"](output, 0.0)
         return Forward(output, tuple(pres), tuple(posts), new_buffers, tuple(variances))
+
+    def reached(
+        self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], inputs: Float[Tensor, "replicate batch in"], index: int
+    ) -> Tensor:
+        """What hidden layer ``index`` (from 0) reads, in inference mode. Networks without skips."""
+        values = inputs
+        for layer in self.layers[:index]:
+            values = self.linear(parameters, layer, values)
+            if self.norm != "none" and self.norm_position == "before":
+                values = self._normalise(parameters, buffers, {}, [], layer, values, training=False)
+            values = self.activated(parameters, layer, values)
+            if self.norm != "none" and self.norm_position == "after":
+                values = self._normalise(parameters, buffers, {}, [], layer, values, training=False)
+            values = self.passed_on(layer, values)
+        return values
+
+    def activated(self, parameters: Mapping[str, Tensor], layer: str, values: Tensor) -> Tensor:
+        """The layer's activation of its pre-activations."""
+        slope = parameters[f"{layer}.slope"] if self.activation == "prelu" else self.negative_slope
+        return ACTIVATIONS[self.activation](values, slope)
 
     def _normalise(
         self,
@@ -150,11 +196,11 @@ class Mlp:
     ) -> Tensor:
         scale, shift = parameters[f"{layer}.scale"], parameters[f"{layer}.shift"]
         if self.norm == "layer":
-            return layer_norm(values, scale, shift)
+            return self.layer_norm(layer, values, scale, shift)
         mean_key, var_key = f"{layer}.running_mean", f"{layer}.running_var"
         if not training:
             return batch_norm(values, scale, shift, buffers[mean_key], buffers[var_key])
-        mean, var = batch_statistics(values)
+        mean, var = self.batch_statistics(layer, values)
         count = values.shape[1]
         variances.append(var.detach())
         new_buffers[mean_key] = updated_running(buffers[mean_key], mean.detach())

@@ -43,3 +43,19 @@ def layer_norm(
     """Standardise each example over its units, then scale and shift (Ba et al. 2016)."""
     var, mean = torch.var_mean(values, dim=2, correction=0, keepdim=True)
     return (values - mean) * torch.rsqrt(var + EPS) * scale[:, None, :] + shift[:, None, :]
+
+
+def group_norm(
+    values: Float[Tensor, "replicate row channel"],
+    positions: int,
+    scale: Float[Tensor, "replicate channel"],
+    shift: Float[Tensor, "replicate channel"],
+) -> Float[Tensor, "replicate row channel"]:
+    """Standardise each example over all its channels and positions together (``positions`` rows), then scale and shift each
+    channel (Wu and He 2018, one group).
+    """
+    count, rows, channels = values.shape
+    examples = values.reshape(count, rows // positions, positions * channels)
+    var, mean = torch.var_mean(examples, dim=2, correction=0, keepdim=True)
+    standard = ((examples - mean) * torch.rsqrt(var + EPS)).reshape(count, rows, channels)
+    return standard * scale[:, None, :] + shift[:, None, :]

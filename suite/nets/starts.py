@@ -6,7 +6,6 @@ parameters, ``killed`` to parameters in the middle of training.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -14,25 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from suite.config.schema import Start
+from suite.nets.cnn import Cnn
 from suite.nets.mlp import Buffers, Mlp, Parameters
-
-#: Elements of the largest activation a whole-dataset pass may hold at once: about what a cache holds. Bounds memory, never numbers.
-PASS_ELEMENTS = 2**20
-
-
-def replicate_slices(count: int, per_replicate: int) -> Iterator[slice]:
-    """Slices of the replicate dimension small enough for a whole-dataset pass.
-
-    Every replicate is computed by itself in each operation, so the slicing cannot change a number, with one exception: a
-    reduction to a single output takes another path through the kernels and may round differently. No slice therefore
-    holds one replicate alone, unless there is only one.
-    """
-    size = max(2, PASS_ELEMENTS // max(per_replicate, 1))
-    first = 0
-    while first < count:
-        last = count if count - (first + size) <= 1 else first + size
-        yield slice(first, last)
-        first = last
+from suite.nets.passes import drive as driven
+from suite.nets.passes import pass_elements, replicate_slices
 
 
 def placed(net: Mlp, parameters: Parameters, buffers: Buffers, inputs: Float[Tensor, "example feature"], start: Start) -> Parameters:
@@ -97,13 +81,15 @@ def make_dead(
 
     The bias of each unit becomes -(largest w·x) - ``start.margin``; with ``alive_on`` = k > 0 it is put halfway
     between the k-th and (k+1)-th largest w·x, so that k inputs stay above zero (distinct inputs assumed). Weights of
-    these units are multiplied by ``start.scale`` first. A saturated start on the positive side (``saturation`` below zero) puts
+    these units are multiplied by ``start.scale`` first. A channel of a convolution counts by its largest value over all
+    positions. A saturated start on the positive side (``saturation`` below zero) puts
     the smallest pre-activation at -``saturation`` instead. A norm before the activation sees the shifted bias and may undo
     it: that is the network's business, not corrected here.
     """
     result = {name: value.clone() for name, value in parameters.items()}
     chosen = net.layers if start.layer is None else (f"layer{start.layer}",)
-    widest = max((net.inputs, *net.hidden))
+    examples, below = len(inputs), start.name == "saturated_hidden" and start.saturation < 0
+    held = pass_elements(net, examples) if isinstance(net, Cnn) else examples * max((net.inputs, *net.hidden))
     count = next(iter(parameters.values())).shape[0]
     for layer in chosen:
         index = net.layers.index(layer)
@@ -112,11 +98,13 @@ def make_dead(
         weight[:, :, units].mul_(start.scale)
         # as in ``affine``: half-precision products are summed in float32
         wide = torch.promote_types(weight.dtype, torch.float32)
-        for part in replicate_slices(count, inputs.shape[0] * widest):
+        for part in replicate_slices(count, held):
             piece = {name: value[part] for name, value in result.items()}
             statistics = {name: value[part] for name, value in buffers.items()}
             reached = inputs.expand(weight[part].shape[0], *inputs.shape)
-            if index:
+            if isinstance(net, Cnn):
+                drive = driven(net, piece, statistics, reached, index, largest=not below)
+            elif index:
                 upstream = replace(net, hidden=net.hidden[:index], outputs=net.hidden[index])
                 piece |= {"output.weight": piece[f"{layer}.weight"], "output.bias": torch.zeros_like(bias[part])}
                 drive = upstream.forward(piece, statistics, reached, training=True).output
@@ -125,7 +113,7 @@ def make_dead(
             if start.alive_on:
                 top = drive.topk(start.alive_on + 1, dim=1).values
                 bias[part, units] = (-(top[:, -2] + top[:, -1]) / 2)[:, units]
-            elif start.name == "saturated_hidden" and start.saturation < 0:
+            elif below:
                 bias[part, units] = (-drive.amin(dim=1) - start.saturation)[:, units]
             else:
                 bias[part, units] = (-drive.amax(dim=1) - start.margin)[:, units]

@@ -1,5 +1,5 @@
-"""Which parameters a metric speaks of: the reporting groups, and each layer's weights and biases. Adds figures of single
-parameters up to those of a part.
+"""Which parameters a metric speaks of: the reporting groups, each layer's weights and biases, a unit's outgoing weights. Adds
+figures of single parameters up to those of a part.
 """
 
 from __future__ import annotations
@@ -27,6 +27,13 @@ def layer_members(layout: Layout) -> dict[str, tuple[str, ...]]:
 def joined(values: Mapping[str, Tensor], members: tuple[str, ...]) -> Tensor:
     """[replicate, every element of the members]."""
     return torch.cat([values[name].flatten(1) for name in members], dim=1)
+
+
+def over_inputs(units: Tensor, rows: int) -> Tensor:
+    """[replicate, unit] -> [replicate, input]: each unit's value for all those of the ``rows`` inputs of the next layer's weight
+    that come from it. They stand together and are equally many for every unit (one, unless the unit is a channel).
+    """
+    return units if units.shape[1] == rows else units.repeat_interleave(rows // units.shape[1], dim=1)
 
 
 class Parts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from suite.probes.parts import over_inputs
 from suite.probes.views import Evaluation, Layout, Quiet
 
 
@@ -40,7 +41,8 @@ class Pruning(Quiet):
     def _pruned(self, view: Evaluation, units: list[Tensor]) -> dict[str, Tensor]:
         pruned = dict(view.parameters)
         for layer, mask in zip((*self.layout.layers[1:], "output"), units, strict=True):
-            pruned[f"{layer}.weight"] = pruned[f"{layer}.weight"].masked_fill(mask[:, :, None], 0.0)
+            weight = pruned[f"{layer}.weight"]
+            pruned[f"{layer}.weight"] = weight.masked_fill(over_inputs(mask, weight.shape[1])[:, :, None], 0.0)
         return pruned
 
 

@@ -31,10 +31,12 @@ class Sparsity(Quiet):
 
     def finish(self) -> dict[str, Tensor]:
         """Counts zeros."""
-        pieces = [torch.stack([(post == 0).sum(dim=(1, 2)) for post in posts], dim=1) for posts in self.view.activations()]
-        zeros = torch.cat(pieces).to(torch.float64)
-        examples = self.layout.examples
-        values = {"activation_sparsity": zeros.sum(dim=1) / (examples * sum(self.layout.widths))}
-        for index, (layer, width) in enumerate(zip(self.layout.layers, self.layout.widths, strict=True)):
-            values[f"activation_sparsity.{layer}"] = zeros[:, index] / (examples * width)
+        zeros: list[Tensor] = []
+        for posts in self.view.activations():
+            zeros.append(torch.stack([(post == 0).sum(dim=(1, 2)) for post in posts], dim=1))
+            sizes = [post.shape[1] * post.shape[2] for post in posts]
+        found = torch.cat(zeros).to(torch.float64)
+        values = {"activation_sparsity": found.sum(dim=1) / sum(sizes)}
+        for index, (layer, size) in enumerate(zip(self.layout.layers, sizes, strict=True)):
+            values[f"activation_sparsity.{layer}"] = found[:, index] / size
         return values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,9 @@ REGISTER = Path(__file__).with_name("claims.yaml")
 
 @dataclass(frozen=True)
 class Finding:
-    """What one study says of one claim. ``folder`` is relative to the results folder."""
+    """What one study says of one claim. ``folder`` is relative to the results folder; ``datasets`` names the network as well,
+    ``digits (cnn)``, where it is no multilayer perceptron.
+    """
 
     folder: str
     study: str
@@ -40,11 +43,20 @@ def findings(results_dir: Path) -> dict[str, list[Finding]]:
     for path in verdict_files(results_dir):
         record = json.loads(path.read_text(encoding="utf-8"))
         for claim in record["claims"]:
-            by_claim.setdefault(claim, []).append(_finding(record, claim, path.parent.relative_to(results_dir).as_posix()))
+            found = _finding(record, claim, path.parent.relative_to(results_dir).as_posix(), _networks(path.parent))
+            by_claim.setdefault(claim, []).append(found)
     return by_claim
 
 
-def _finding(record: Mapping[str, Any], claim: str, folder: str) -> Finding:
+def _networks(record: Path) -> str:
+    """The networks of a study other than perceptrons, from its plan; empty where there are none."""
+    plan = record / "plan.json"
+    conditions = json.loads(plan.read_text(encoding="utf-8"))["conditions"] if plan.is_file() else []
+    names = {str(condition["config"].get("model", {}).get("name", "mlp")) for condition in conditions}
+    return ", ".join(sorted(names - {"mlp"}))
+
+
+def _finding(record: Mapping[str, Any], claim: str, folder: str, networks: str) -> Finding:
     mine = [h for h in record["hypotheses"].values() if h["claim"] == claim and h["role"] == "treatment"]
     stated = [h for h in mine if h["part"] == "as_stated"]
     words = [h["verdict"] for h in stated]
@@ -59,13 +71,18 @@ def _finding(record: Mapping[str, Any], claim: str, folder: str) -> Finding:
     return Finding(
         folder,
         record["study"],
-        tuple(record["datasets"]),
+        tuple(_on(name, networks) for name in record["datasets"]),
         record["status"],
         verdict,
         "" if settling is None else _estimate(settling),
         tuple((h["verdict"], h["statement"]) for h in mine if h["part"] == "boundary"),
         max((h["n"] for h in mine), default=0),
     )
+
+
+def _on(dataset: str, networks: str) -> str:
+    name, bracket, taken = dataset.partition("[")
+    return f"{name} ({networks}){bracket}{taken}" if networks else dataset
 
 
 def _estimate(h: Mapping[str, Any]) -> str:
@@ -85,15 +102,21 @@ def overall(found: Sequence[Finding]) -> str:
 
 
 def over_data(verdicts: Sequence[tuple[str, tuple[str, ...]]]) -> str:
-    """One word for (verdict, datasets) pairs that agree; 'depends on the data' where one supports what another refutes;
-    else, where some leave open what others decide, each with its data, the decided first.
+    """One word for (verdict, datasets) pairs that agree; 'depends on the data' where one supports what another refutes, or on the
+    network, where that is so on the same data; else, where some leave open what others decide, each with its data, the decided first.
     """
     words = list(dict.fromkeys(word for word, _ in sorted(verdicts, key=lambda pair: pair[0] == "inconclusive")))
     if len(words) == 1:
         return words[0]
     if {"supported", "refuted"} <= set(words):
-        return "depends on the data"
+        for_, against = ({_bare(name) for w, names in verdicts if w == word for name in names} for word in ("supported", "refuted"))
+        return "depends on the network" if for_ & against else "depends on the data"
     return "; ".join(f"{word} on {', '.join(sorted({name for w, names in verdicts if w == word for name in names}))}" for word in words)
+
+
+def _bare(dataset: str) -> str:
+    """A dataset's label without the network."""
+    return re.sub(r" \(.*?\)", "", dataset)
 
 
 def narrower(found: Sequence[Finding]) -> list[dict[str, str]]:

@@ -105,16 +105,24 @@ def _facts(study: Study) -> dict[str, Any]:
         "design": ", ".join(plan.factors),
         "provenance": study.provenance,
         "command": _command(study),
+        "models": [name for name in _models(study) if name != "mlp"],
     }
 
 
 def _command(study: Study) -> str:
-    """The line that repeats the study; a dataset that all conditions share is named in it."""
+    """The line that repeats the study; a dataset that all conditions share is named in it, and a network that is no perceptron."""
     plan = study.plan
     data = {condition.config["data"]["name"] for condition in plan.conditions}
     words_ = ["python -m suite", f"+scenario={plan.scenario}", f"replicates={plan.replicates}", f"seed={plan.seed}"]
     words_ += [f"data={name}" for name in data if len(data) == 1 and "data" not in plan.factors]
-    return " ".join([*words_, *(text for text in plan.deviations if not text.startswith("data="))])
+    models = _models(study)
+    words_ += [f"model={name}" for name in models if len(models) == 1 and name != "mlp" and "model" not in plan.factors]
+    return " ".join([*words_, *(text for text in plan.deviations if not text.startswith(("data=", "model=")))])
+
+
+def _models(study: Study) -> list[str]:
+    """The kinds of network in the study."""
+    return sorted({condition.config.get("model", {}).get("name", "mlp") for condition in study.plan.conditions})
 
 
 def _finals(study: Study) -> dict[str, Any]:

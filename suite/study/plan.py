@@ -11,8 +11,10 @@ import torch
 from suite.config.choices import FULL_MATRIX, FULL_MATRIX_LIMIT
 from suite.config.compose import StudyRequest
 from suite.config.numeric import Numeric
-from suite.config.schema import PRESENTATION_KEYS, Data
+from suite.config.schema import PRESENTATION_KEYS, Data, Start
 from suite.data import Dataset, load
+from suite.nets.cnn import Cnn
+from suite.nets.passes import PASS_ELEMENTS
 from suite.probes import registry
 from suite.selection import select
 from suite.study.timed import rounds, timed_block_size
@@ -125,7 +127,8 @@ def _check_fit(condition: Condition, dataset: Dataset) -> None:
         raise RequestError(f"{where}: train.batch_size={batch} exceeds the {examples} training examples of data={dataset.name}")
     if dataset.classes is None and numeric.data.shift == "permuted_labels":
         raise RequestError(f"{where}: data.shift=permuted_labels needs classes and data={dataset.name} has none")
-    hidden = len(numeric.model.hidden)
+    net = network_of(numeric, dataset)
+    hidden = len(net.widths)
     if hidden == 0 and (
         numeric.start.name in ("born_dead", "killed", "saturated_hidden", "steepest")
         or {"rollout", "batchnorm_bound"} & set(numeric.probes.extra)
@@ -133,7 +136,7 @@ def _check_fit(condition: Condition, dataset: Dataset) -> None:
         raise RequestError(f"{where}: model.hidden is empty, so there is no hidden layer to make dead or to predict")
     if dataset.classes is not None and numeric.train.loss == "binary_cross_entropy":
         raise RequestError(f"{where}: train.loss=binary_cross_entropy needs targets and data={dataset.name} has classes; use cross_entropy")
-    size = count_parameters(network_of(numeric, dataset))
+    size = count_parameters(net)
     full = numeric.optimizer.name in FULL_MATRIX or {"curvature", "stationary"} & set(numeric.probes.extra)
     if full and size > FULL_MATRIX_LIMIT:
         raise RequestError(
@@ -142,28 +145,42 @@ def _check_fit(condition: Condition, dataset: Dataset) -> None:
         )
     if numeric.start.layer is not None and not 1 <= numeric.start.layer <= hidden:
         raise RequestError(f"{where}: start.layer={numeric.start.layer} is not one of the hidden layers 1 to {hidden}")
-    _check_units(numeric, where)
+    _check_units(numeric.start, net.widths, where)
     if numeric.start.alive_on >= examples:
         raise RequestError(f"{where}: start.alive_on={numeric.start.alive_on} needs more than {examples} training examples")
 
 
-def _check_units(numeric: Numeric, where: str) -> None:
-    start, hidden = numeric.start, numeric.model.hidden
+def _check_units(start: Start, hidden: tuple[int, ...], where: str) -> None:
     for layer in range(1, len(hidden) + 1) if start.layer is None else (start.layer,):
         if start.units is not None and start.units > hidden[layer - 1]:
             raise RequestError(f"{where}: start.units={start.units} exceeds the {hidden[layer - 1]} units of hidden layer {layer}")
 
 
-def blocks_of(plan: Plan, block_size: int | None) -> tuple[Block, ...]:
-    """The plan's units of work, condition by condition; the block size cannot change a number. Where the plan fixes it, for clocks,
-    they come in rounds.
+def blocks_of(plan: Plan, block_size: int | None, datasets: Mapping[str, Dataset] | None = None) -> tuple[Block, ...]:
+    """The plan's units of work, condition by condition. The block size cannot change a number; where none is asked for, ``datasets``
+    (the plan's) let it fit the network. Where the plan fixes it, for clocks, blocks come in rounds.
     """
     if plan.block_size is not None:
         order = rounds(plan.conditions, plan.replicates, plan.block_size)
         return tuple(Block(condition, first, plan.block_size, plan.seed, plan.device) for condition, first in order)
-    size = block_size or BLOCK_SIZE
+
+    def size(condition: Condition) -> int:
+        return block_size or (_block_size(Numeric.of(condition.config), datasets, plan.device) if datasets else BLOCK_SIZE)
+
     return tuple(
-        Block(condition, first, min(size, plan.replicates - first), plan.seed, plan.device)
+        Block(condition, first, min(size(condition), plan.replicates - first), plan.seed, plan.device)
         for condition in plan.conditions
-        for first in range(0, plan.replicates, size)
+        for first in range(0, plan.replicates, size(condition))
     )
+
+
+def _block_size(numeric: Numeric, datasets: Mapping[str, Dataset], device: str) -> int:
+    """BLOCK_SIZE, but for a convolutional network on the CPU as many as its maps, their gradients included, fit into a cache: from
+    memory they come more slowly than they are computed.
+    """
+    dataset = datasets[data_key(numeric)]
+    net = network_of(numeric, dataset)
+    if not isinstance(net, Cnn) or device != "cpu":
+        return BLOCK_SIZE
+    batch = numeric.train.batch_size or len(dataset.train_x)
+    return max(2, min(BLOCK_SIZE, PASS_ELEMENTS // (4 * batch * sum(net.held))))

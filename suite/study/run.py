@@ -49,7 +49,7 @@ def run_study(request: StudyRequest) -> int:
     if plan.device == "cuda":
         # on the CPU every kernel used here is deterministic; there the switch only costs (it imports the compiler)
         torch.use_deterministic_algorithms(True)
-    blocks = blocks_of(plan, settings.executor.block_size)
+    blocks = blocks_of(plan, settings.executor.block_size, datasets)
     if settings.dry_run:
         show_dry_run(plan, blocks, datasets, settings, console)
         return DONE

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.func import grad, jvp, vmap
 
 from suite.nets.mlp import Buffers, Mlp, Parameters
-from suite.nets.starts import PASS_ELEMENTS
+from suite.nets.passes import PASS_ELEMENTS
 from suite.training.evaluate import Task
 from suite.training.losses import Loss, binary_cross_entropy, cross_entropy, squared_error
 
@@ -173,7 +173,7 @@ def _along(function: Callable[[Tensor], Tensor], at: Tensor, tangent: Tensor) ->
 def _along_every_parameter(problem: Problem, flat: Flat, product: Callable[[Tensor], Tensor]) -> Tensor:
     """``product`` along each unit vector (the same one in every replicate), stacked first: [parameter, replicate, …]."""
     count, size = flat.shape
-    widest = max(problem.net.inputs, problem.net.outputs, *problem.net.hidden)
+    widest = max(problem.net.inputs, problem.net.outputs, *problem.net.held)
     # several activations and their tangents are alive at once; the chunk bounds memory and changes no number
     chunk = max(1, PASS_ELEMENTS // (8 * count * problem.inputs.shape[1] * widest))
     unit = torch.eye(size, dtype=flat.dtype, device=flat.device)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from suite.data import Tensors
 from suite.nets.mlp import HALVES, Buffers, Forward, Parameters
+from suite.nets.rows import largest
 from suite.probes.differences import differences
 from suite.probes.views import Stretch, Watch
 from suite.streams import permutations
@@ -102,7 +103,7 @@ class EagerSteps:
             loss, gradients, forward = backward(state, self.task, batch)
             losses.append(loss)
             if "batch_dead" in self.watched:
-                dead.append(torch.cat([pre.detach().amax(dim=1) <= 0 for pre in forward.pre], dim=1).to(torch.float64).mean(dim=1))
+                dead.append(torch.cat([largest(pre.detach()) <= 0 for pre in forward.pre], dim=1).to(torch.float64).mean(dim=1))
             if "grad_peak" in self.watched:
                 for name, gradient in gradients.items():
                     size = gradient.flatten(1).abs().amax(dim=1)

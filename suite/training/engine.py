@@ -13,6 +13,7 @@ from torch import Tensor
 from suite.config.choices import STARTS_LATER
 from suite.config.numeric import Numeric
 from suite.data import Dataset
+from suite.nets.cnn import Cnn
 from suite.nets.initial import initial_parameters
 from suite.nets.mlp import Mlp, groups_of
 from suite.nets.starts import placed
@@ -28,7 +29,7 @@ from suite.training.eager import State
 from suite.training.evaluate import Task, activations, outputs, pre_activations
 from suite.training.losses import LOSSES, Loss, constant_loss, with_target_scale
 from suite.training.paths import DTYPES, Steps, steps_of
-from suite.vocabulary import Block, Trace
+from suite.vocabulary import Block, RequestError, Trace
 
 #: Indices of batches held at once; bounds memory, never numbers.
 STRETCH_INDICES = 2**22
@@ -47,7 +48,7 @@ def layout_of(numeric: Numeric, dataset: Dataset) -> Layout:
     targets = torch.as_tensor(dataset.train_y)
     return Layout(
         layers=net.layers,
-        widths=net.hidden,
+        widths=net.widths,
         groups=groups_of(net),
         classification=dataset.classes is not None,
         norm=net.norm,
@@ -80,8 +81,14 @@ def loss_of(numeric: Numeric, dataset: Dataset) -> Loss:
 
 
 def network_of(numeric: Numeric, dataset: Dataset) -> Mlp:
-    """The network for this data: one input per feature, one output per class or target."""
+    """The network for this data: one input per feature, one output per class or target. Raises RequestError for a
+    convolutional network on data that are no images.
+    """
     outputs = dataset.classes if dataset.classes is not None else int(dataset.train_y.shape[1])
+    if numeric.model.name == "cnn":
+        if dataset.image is None:
+            raise RequestError(f"model=cnn needs images and data={dataset.name} has none; use data=digits, or model=mlp")
+        return Cnn.on(numeric.model, dataset.image, outputs)
     return Mlp.of(numeric.model, int(dataset.train_x.shape[1]), outputs)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from suite.config.choices import HALVES
 from suite.config.numeric import Numeric
 from suite.nets.mlp import Mlp
-from suite.nets.starts import replicate_slices
+from suite.nets.passes import replicate_slices
 from suite.streams import KEPT_BYTES
 
 INDEX, DOUBLE = 8, 8
@@ -30,7 +30,7 @@ def block_bytes(numeric: Numeric, net: Mlp, train: int, test: int, count: int, p
     parameters = element * count * sum(_product(shape) for shape in net.parameter_shapes().values())
     batch = train if numeric.train.batch_size is None else min(numeric.train.batch_size, train)
     steps = min(numeric.train.steps, numeric.probes.every)
-    units = sum(net.hidden)
+    units = sum(net.held)
     memories = MEMORIES[numeric.optimizer.name] + bool(numeric.optimizer.name == "sgd" and numeric.optimizer.momentum)
     data = element * (train + test) * net.inputs
     held = {
@@ -77,8 +77,8 @@ def _step(net: Mlp, batch: int, count: int, element: int) -> int:
     """The gathered batch, input and output of every activation, logits and their softmax, the widest gradient on the way back; and
     activations and logits of the step before.
     """
-    units, outputs = sum(net.hidden), net.outputs
-    values = net.inputs + 4 * units + 3 * outputs + max((*net.hidden, outputs))
+    units, outputs = sum(net.held), net.outputs
+    values = net.inputs + 4 * units + 3 * outputs + max((*net.held, outputs))
     return count * batch * (element * values + INDEX)
 
 
@@ -86,7 +86,7 @@ def _pass(net: Mlp, train: int, test: int, count: int, element: int) -> int:
     """For as many replicates as are passed together: input and output of every activation for both sets, and the absolute
     values of one layer on the training set.
     """
-    per_replicate = train * max(net.inputs, net.outputs, sum(net.hidden))
+    per_replicate = train * max(net.inputs, net.outputs, sum(net.held))
     together = max(int(part.stop - part.start) for part in replicate_slices(count, per_replicate))
-    activations = (train + test) * (2 * sum(net.hidden) + net.outputs) + train * max(net.hidden, default=0)
+    activations = (train + test) * (2 * sum(net.held) + net.outputs) + train * max(net.held, default=0)
     return element * together * activations

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from suite.config.choices import HALVES
 from suite.config.numeric import Numeric
+from suite.nets.cnn import Cnn
 from suite.nets.mlp import Mlp
 from suite.probes.views import Stretch, UnitStatistics, Watch
 from suite.training import native
@@ -72,6 +73,8 @@ def why_not_native(numeric: Numeric, net: Mlp, device: str) -> str | None:
     """None where the native path can serve a condition, else the reason, in a few words."""
     if device != "cpu":
         return f"it runs on the CPU, not on {device}"
+    if isinstance(net, Cnn):
+        return "it knows no convolutions"
     if needs_eager(numeric):
         return "it knows no warm-up, clipping, changing tasks, scaled targets, remedies, half precision, loss scaling or fixed layers"
     if not native.supported(net, numeric.optimizer, numeric.train.loss, DTYPES[numeric.precision]):

@@ -26,6 +26,7 @@ from torch import Tensor
 from suite.config.numeric import Numeric
 from suite.nets.initial import initial_parameters
 from suite.nets.mlp import Forward, Mlp, Parameters
+from suite.probes.parts import over_inputs
 from suite.training.eager import State
 from suite.training.evaluate import Task, evaluate
 from suite.training.second_order import SecondOrder
@@ -104,7 +105,8 @@ def recycle(state: State, net: Mlp, units: list[Tensor], fresh: Parameters) -> N
         _replace(state, f"{layer}.weight", mask[:, None, :], fresh[f"{layer}.weight"])
         _replace(state, f"{layer}.bias", mask, torch.zeros_like(fresh[f"{layer}.bias"]))
     for layer, mask in zip(following, units, strict=True):
-        _replace(state, f"{layer}.weight", mask[:, :, None], torch.zeros_like(state.parameters[f"{layer}.weight"]))
+        weight = state.parameters[f"{layer}.weight"]
+        _replace(state, f"{layer}.weight", over_inputs(mask, weight.shape[1])[:, :, None], torch.zeros_like(weight))
 
 
 class EachStep:
@@ -121,7 +123,7 @@ class EachStep:
     def __init__(self, remedies: Remedies, net: Mlp, like: Tensor) -> None:
         self.remedies, self.net = remedies, net
         self.config = remedies.numeric.remedy
-        shapes = [(len(remedies.replicates), width) for width in net.hidden]
+        shapes = [(len(remedies.replicates), width) for width in net.widths]
         self.utility = [torch.zeros(shape, device=like.device, dtype=like.dtype) for shape in shapes]
         self.age = [torch.zeros(shape, device=like.device, dtype=torch.int64) for shape in shapes]
         self.owed = [0.0 for _ in shapes]
@@ -138,7 +140,10 @@ class EachStep:
         marked: list[Tensor] = []
         for index, (layer, post) in enumerate(zip(following, forward.post, strict=True)):
             self.age[index].add_(1)
-            contribution = post.detach().abs().mean(dim=1) * state.parameters[f"{layer}.weight"].abs().mean(dim=2)
+            outgoing = state.parameters[f"{layer}.weight"].abs().mean(dim=2)
+            if outgoing.shape[1] != post.shape[2]:  # several weights of every output belong to one channel
+                outgoing = outgoing.reshape(*outgoing.shape[:1], post.shape[2], -1).mean(dim=2)
+            contribution = post.detach().abs().mean(dim=1) * outgoing
             self.utility[index].mul_(c.decay).add_(contribution, alpha=1 - c.decay)
             marked.append(self._chosen(index) if self._due(index, step) else torch.zeros_like(self.age[index], dtype=torch.bool))
         if any(steps and steps[-1] == step for steps in self.replaced):
@@ -150,7 +155,7 @@ class EachStep:
     def _due(self, index: int, step: int) -> bool:
         c = self.config
         recent = [at for at in self.replaced[index] if step - at <= c.maturity]
-        eligible = self.net.hidden[index] - len(recent) if step > c.maturity else 0
+        eligible = self.net.widths[index] - len(recent) if step > c.maturity else 0
         self.owed[index] += c.rate * eligible
         if self.owed[index] < 1:
             return False

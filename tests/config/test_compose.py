@@ -74,6 +74,15 @@ def test_width_and_depth_become_hidden():
     assert by_name["width_8"] == [8, 8]
 
 
+def test_width_and_depth_become_channels_of_a_convolutional_network():
+    found = request("+scenario=natural_death", "model=cnn")
+    by_name = {condition.name: condition.config["model"] for condition in found.conditions}
+    assert by_name["base"]["channels"] == [32, 32] and by_name["depth_4"]["channels"] == [32] * 4
+    assert all(model["hidden"] == [] for model in by_name.values())
+    assert found.deviations == ()
+    assert request("+scenario=batchnorm", "model=cnn").deviations == ("model=cnn",)
+
+
 def test_what_deviates_from_the_registered_design_is_listed():
     free = ["replicates=8", "seed=3", "device=cpu", "results_dir=x", "tracking=off", "executor=local", "dry_run=true"]
     assert request("+scenario=born_dead", *free).deviations == ()

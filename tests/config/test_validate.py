@@ -31,6 +31,16 @@ from suite.vocabulary import RequestError
         ({"start": Start("saddle", distance=-1.0)}, "must not be negative"),
         ({"probes": Probes(critical_below=0.0)}, "must be above zero"),
         ({"probes": Probes(hessian_examples=0)}, "or null for all"),
+        ({"model": Model(channels=[4])}, r"model.channels=\[4\] has no meaning in model=mlp"),
+        ({"model": Model("cnn")}, "model=cnn needs at least one convolution"),
+        ({"model": Model("cnn", channels=[4, 0])}, "every convolution needs at least one channel"),
+        ({"model": Model("cnn", channels=[4], kernel=2)}, "model.kernel=2 must be odd"),
+        ({"model": Model("cnn", channels=[4], skip=True)}, "model.skip=true joins layers of equal width"),
+        ({"model": Model("cnn", channels=[4], init="rai")}, "model.init=rai is for dense layers"),
+        ({"model": Model("cnn", channels=[4]), "start": Start("steepest")}, "start=steepest is for dense layers"),
+        ({"model": Model("cnn", channels=[4]), "optimizer": Optimizer("kfac")}, "cannot go with model=cnn"),
+        ({"model": Model("cnn", channels=[4]), "probes": Probes(extra=["rollout"])}, "cannot go with model=cnn"),
+        ({"model": Model("cnnn")}, "nearest is 'cnn'"),
     ],
 )
 def test_what_cannot_work_is_refused(changes, message):

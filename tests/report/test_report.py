@@ -114,6 +114,17 @@ def test_the_same_study_gives_the_same_bytes():
     assert render(STUDY) == render(make_study())
 
 
+def test_a_network_that_is_no_perceptron_is_named_and_repeated():
+    study = make_study(deviations=("model=cnn", "model.channels=[4]"))
+    shown = {"model": {"name": "cnn", "channels": [4]}}
+    conditions = tuple(replace(condition, config={**condition.config, **shown}) for condition in study.plan.conditions)
+    files = render(replace(study, plan=replace(study.plan, conditions=conditions)))
+    for name in ("report.md", "report.html"):
+        assert "data digits, model cnn" in files[name].decode()
+    assert "seed=0 data=digits model=cnn model.channels=[4]`" in files["report.md"].decode()
+    assert "model cnn" not in render(study)["report.md"].decode()
+
+
 def test_markdown_tables_have_a_cell_for_every_column():
     text = render(STUDY)["report.md"].decode()
     tables = [[line for line in block.splitlines() if line.startswith("|")] for block in text.split("\n\n")]
@@ -161,6 +172,23 @@ def test_the_verdict_on_a_claim_over_its_studies(tmp_path, records, expected):
     for index, (verdict, status) in enumerate(records):
         record(tmp_path / f"d{index}" / "momentum", str(index), verdict, status, f"data{index}")
     assert claims_register(tmp_path)["C04"]["verdict"] == expected
+
+
+def test_the_network_is_named_where_it_is_no_perceptron(tmp_path):
+    """The same data under two networks: the disagreement is the network's, not the data's."""
+    record(tmp_path / "momentum", "a", boundary="supported")
+    record(tmp_path / "cnn" / "momentum", "b", "refuted", boundary="inconclusive", dataset="digits[subset=9]")
+    record(tmp_path / "other" / "momentum", "c", boundary="supported", dataset="other")
+    plan = {"conditions": [{"name": "c", "config": {"model": {"name": "cnn"}}}]}
+    (tmp_path / "cnn" / "momentum" / "plan.json").write_text(json.dumps(plan))
+    body = claims_register(tmp_path)["C04"]
+    assert [study["datasets"] for study in body["studies"]] == [["digits"], ["digits (cnn)[subset=9]"], ["other"]]
+    assert body["verdict"] == "depends on the data"
+    record(tmp_path / "cnn" / "momentum", "b", "refuted", boundary="inconclusive")
+    body = claims_register(tmp_path)["C04"]
+    assert body["verdict"] == "depends on the network"
+    assert body["narrower"][0]["verdict"] == "supported on digits, other; inconclusive on digits (cnn)"
+    assert "| digits, digits (cnn), other |" in markdown_table(tmp_path)
 
 
 def test_the_index_holds_every_claim_links_records_and_skips_the_archive(tmp_path):

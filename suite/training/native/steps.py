@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from suite.config.schema import Optimizer
+from suite.nets.cnn import Cnn
 from suite.nets.mlp import Mlp
 from suite.training.native.build import built
 from suite.training.optimizers import decay_of
@@ -62,7 +63,8 @@ class NativeTask(ctypes.Structure):
 def supported(net: Mlp, optimizer: Optimizer, loss: str, dtype: torch.dtype) -> bool:
     """Whether the compiled step covers this network and training. A rule on the configuration alone."""
     return (
-        net.norm == "none"
+        not isinstance(net, Cnn)
+        and net.norm == "none"
         and not net.skip
         and net.activation in ("relu", "leaky_relu")
         and net.output_unit == "linear"
