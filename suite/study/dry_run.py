@@ -14,6 +14,7 @@ from suite.config.schema import Settings
 from suite.data import Dataset
 from suite.execution.timed import shortened
 from suite.inference.power import detectable_effect, identical_reach
+from suite.study.estimate import Demand, demand
 from suite.study.plan import data_key, engine_line
 from suite.study.timed import timed_line
 from suite.training.engine import network_of, train_block
@@ -60,12 +61,11 @@ def show_dry_run(plan: Plan, blocks: Sequence[Block], datasets: Mapping[str, Dat
     table = Table(title=f"{plan.scenario}: what would run", title_justify="left")
     for column in ("condition", "blocks", "replicates", "steps", "evaluations", "memory/block", "about"):
         table.add_column(column, justify="left" if column == "condition" else "right")
-    total = 0.0
+    each: dict[str, float] = {}
     for condition in plan.conditions:
         mine = [block for block in blocks if block.condition is condition]
         numeric = Numeric.of(condition.config)
-        seconds = sum(block.count for block in mine) / mine[0].count * block_seconds(mine[0], datasets[data_key(numeric)])
-        total += seconds
+        each[condition.name] = block_seconds(mine[0], datasets[data_key(numeric)]) / mine[0].count
         table.add_row(
             condition.name,
             str(len(mine)),
@@ -73,16 +73,10 @@ def show_dry_run(plan: Plan, blocks: Sequence[Block], datasets: Mapping[str, Dat
             str(numeric.train.steps),
             str(numeric.train.steps // numeric.probes.every + 1),
             _memory(mine[0], datasets[data_key(numeric)]),
-            f"{seconds:.1f} s",
+            f"{each[condition.name] * plan.replicates:.1f} s",
         )
     console.print(table)
-    cached = "" if plan.timed else ", less what is cached"
-    workers = 1 if settings.executor.name == "serial" or plan.timed else settings.executor.workers or 2
-    console.print(
-        f"{len(plan.conditions)} conditions, {len(blocks)} blocks, {len(plan.hypotheses)} hypotheses, data {', '.join(plan.data)}; "
-        f"about {total / workers:.0f} s of work on {plan.device} ({workers} worker{'s' if workers > 1 else ''})" + cached,
-        highlight=False,
-    )
+    _print_demand(plan, demand(plan, blocks, each, datasets, settings), len(blocks), console)
     console.print(engine_line(plan), highlight=False, soft_wrap=True)
     if plan.timed:
         console.print(timed_line(plan, settings.executor), highlight=False, soft_wrap=True)
@@ -97,3 +91,16 @@ def show_dry_run(plan: Plan, blocks: Sequence[Block], datasets: Mapping[str, Dat
         )
     if plan.exploratory:
         console.print(f"exploratory: the command line changes the registered design ({', '.join(plan.deviations)})", highlight=False)
+
+
+def _print_demand(plan: Plan, needed: Demand, blocks: int, console: Console) -> None:
+    cached = "" if plan.timed else ", less what is cached"
+    workers, schedule = needed.workers, needed.schedule
+    console.print(
+        f"{len(plan.conditions)} conditions, {blocks} blocks, {len(plan.hypotheses)} hypotheses, data {', '.join(plan.data)}; "
+        f"about {schedule.makespan:.0f} s on {plan.device}{cached}: {workers} worker{'s' * (workers > 1)} busy "
+        f"{schedule.workers_busy:.0%} of it, this process {schedule.parent_busy:.1%}; {needed.trace_bytes / 1e6:.1f} MB of curves and "
+        f"final values, held here and on disk; up to {needed.mlflow_rows} rows in MLflow",
+        highlight=False,
+        soft_wrap=True,
+    )
