@@ -53,6 +53,7 @@ bench: $(STAMP) ## Time the engine beside its rivals, and rewrite results/benchm
 	$(BIN)/python -m tests.bench.scaling --out results/benchmarks/scaling.json
 	$(BIN)/python -m tests.bench.observation --out results/benchmarks/observation.json
 	$(BIN)/python -m tests.bench.study --out results/benchmarks/study.json
+	$(BIN)/python -m tests.bench.workers --out results/benchmarks/workers.json
 	$(BIN)/python -m pytest -q -o addopts=--import-mode=importlib tests/bench/bench_parts.py --benchmark-json=results/benchmarks/parts.json
 	$(BIN)/python -m tests.bench.table results/benchmarks
 

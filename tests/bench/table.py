@@ -178,7 +178,14 @@ def parts(file: Mapping[str, Any]) -> str:
     return "\n".join(["## Parts\n", ran_on(file), rows(("part", "milliseconds", "rounds"), body)])
 
 
-SECTIONS = {"engine": engine, "scaling": scaling, "observation": observation, "study": study, "parts": parts}
+def workers(file: Mapping[str, Any]) -> str:
+    """Worker processes."""
+    head = ["## Blocks in worker processes\n", ran_on(file)]
+    runs = rows(("run", "seconds"), [(row["run"], both(row["seconds"])) for row in file["rows"]])
+    return "\n".join([*head, runs, rows(("figure", ""), [(name, f"{value:.3g}") for name, value in file["figures"].items()])])
+
+
+SECTIONS = {"engine": engine, "scaling": scaling, "observation": observation, "study": study, "workers": workers, "parts": parts}
 
 
 def page(folder: Path) -> str:
