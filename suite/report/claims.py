@@ -12,12 +12,30 @@ from typing import Any
 import yaml
 
 REGISTER = Path(__file__).with_name("claims.yaml")
+#: What claims.json repeats of the hypothesis that settled a claim.
+SETTLING = (
+    "name",
+    "statement",
+    "metric",
+    "test",
+    "direction",
+    "value",
+    "margin",
+    "verdict",
+    "estimate",
+    "low",
+    "high",
+    "confidence",
+    "n",
+    "diverged",
+)
 
 
 @dataclass(frozen=True)
 class Finding:
     """What one study says of one claim. ``folder`` is relative to the results folder; ``datasets`` names the network as well,
-    ``digits (cnn)``, where it is no multilayer perceptron.
+    ``digits (cnn)``, where it is no multilayer perceptron; a boundary is (name, verdict, statement); ``settled_by`` is the
+    hypothesis that decided the claim as stated, as verdict.json has it.
     """
 
     folder: str
@@ -26,8 +44,9 @@ class Finding:
     status: str
     verdict: str
     estimate: str
-    boundaries: tuple[tuple[str, str], ...]
+    boundaries: tuple[tuple[str, str, str], ...]
     n: int
+    settled_by: Mapping[str, Any] | None
 
 
 def verdict_files(results_dir: Path) -> list[Path]:
@@ -57,8 +76,8 @@ def _networks(record: Path) -> str:
 
 
 def _finding(record: Mapping[str, Any], claim: str, folder: str, networks: str) -> Finding:
-    mine = [h for h in record["hypotheses"].values() if h["claim"] == claim and h["role"] == "treatment"]
-    stated = [h for h in mine if h["part"] == "as_stated"]
+    mine = {name: h for name, h in record["hypotheses"].items() if h["claim"] == claim and h["role"] == "treatment"}
+    stated = [{"name": name, **h} for name, h in mine.items() if h["part"] == "as_stated"]
     words = [h["verdict"] for h in stated]
     if record["status"] == "invalid":
         verdict = "invalid"
@@ -75,8 +94,9 @@ def _finding(record: Mapping[str, Any], claim: str, folder: str, networks: str) 
         record["status"],
         verdict,
         "" if settling is None else _estimate(settling),
-        tuple((h["verdict"], h["statement"]) for h in mine if h["part"] == "boundary"),
-        max((h["n"] for h in mine), default=0),
+        tuple((name, h["verdict"], h["statement"]) for name, h in mine.items() if h["part"] == "boundary"),
+        max((h["n"] for h in mine.values()), default=0),
+        settling,
     )
 
 
@@ -122,11 +142,13 @@ def _bare(dataset: str) -> str:
 def narrower(found: Sequence[Finding]) -> list[dict[str, str]]:
     """Each boundary statement of a claim's valid studies with its verdict over all of them, in their author's order."""
     by_statement: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
+    names: dict[str, str] = {}
     for f in found:
         if f.status == "valid":
-            for verdict, statement in f.boundaries:
+            for name, verdict, statement in f.boundaries:
                 by_statement.setdefault(statement, []).append((verdict, f.datasets))
-    return [{"statement": statement, "verdict": over_data(verdicts)} for statement, verdicts in by_statement.items()]
+                names.setdefault(statement, name)
+    return [{"name": names[text], "statement": text, "verdict": over_data(verdicts)} for text, verdicts in by_statement.items()]
 
 
 def claims_register(results_dir: Path) -> dict[str, Any]:
@@ -148,7 +170,8 @@ def claims_register(results_dir: Path) -> dict[str, Any]:
                     "as_stated": f.verdict,
                     "estimate": f.estimate,
                     "n": f.n,
-                    "boundaries": [{"verdict": verdict, "statement": text} for verdict, text in f.boundaries],
+                    "boundaries": [{"name": name, "verdict": verdict, "statement": text} for name, verdict, text in f.boundaries],
+                    "settled_by": None if f.settled_by is None else {key: f.settled_by[key] for key in SETTLING},
                 }
                 for f in by_claim.get(claim, [])
             ],

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from suite.report.claims import claims_register
 from suite.report.page import TEMPLATES
+from suite.report.rows import index_rows
 from suite.vocabulary import RequestError
 
 BEGIN, END = "<!-- claims:begin -->", "<!-- claims:end -->"
@@ -20,7 +21,14 @@ def build_index(results_dir: Path) -> Mapping[str, bytes]:
     """``claims.json`` and ``index.html``, from the verdicts that lie in the results folder."""
     register = claims_register(results_dir)
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    page = environment.get_template("index.html").render(claims=register)
+    rows = index_rows(register)
+    verdicts = sorted({(row["rank"], row["kind"], row["mark"]) for row in rows})
+    page = environment.get_template("index.html").render(
+        rows=rows,
+        verdicts=[(kind, mark, sum(row["kind"] == kind for row in rows)) for _, kind, mark in verdicts],
+        datasets=sorted({name for row in rows for name in row["datasets"]}),
+        benchmarks=any((results_dir / "benchmarks").glob("*.json")),
+    )
     text = json.dumps(register, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
     return {"claims.json": text.encode(), "index.html": page.encode()}
 

@@ -136,6 +136,7 @@ def test_markdown_tables_have_a_cell_for_every_column():
 def record(folder, name, verdict="supported", status="valid", dataset="digits", boundary="supported"):
     folder.mkdir(parents=True, exist_ok=True)
     h = {"claim": "C04", "metric": "m", "test": "mean", "estimate": 0.5, "low": 0.4, "high": 0.6, "n": 64}
+    h |= {"direction": "greater", "value": 0.1, "margin": 0.0, "confidence": 0.95, "diverged": 0}
     body = {
         "scenario": "momentum",
         "study": name,
@@ -207,8 +208,12 @@ def test_the_index_holds_every_claim_links_records_and_skips_the_archive(tmp_pat
     assert [study["study"] for study in register["C04"]["studies"]] == ["new"]
     page = files["index.html"].decode()
     assert 'href="momentum/report.html"' in page
-    assert "script" not in Reader(page).tags
-    assert page.count("not yet tested") == len(register) - 1
+    assert Reader(page).tags.count("script") == 1  # our own; nothing from a file becomes one
+    assert "img" not in Reader(page).tags
+    (row,) = [" ".join(" ".join(row).split()) for row in Reader(page).rows if row and row[0].strip() == "C04"]
+    for part in ("✓ supported", "0.5 [0.4, 0.6]", "n = 64", "digits", "1 of 1 hold"):
+        assert part in row
+    assert sum("· not yet tested" in "".join(row[2:3]) for row in Reader(page).rows) == len(register) - 1
 
 
 def test_a_narrower_statement_must_hold_in_every_valid_study(tmp_path):
@@ -216,7 +221,7 @@ def test_a_narrower_statement_must_hold_in_every_valid_study(tmp_path):
     record(tmp_path / "x" / "momentum", "b", boundary="inconclusive", dataset="two")
     record(tmp_path / "y" / "momentum", "c", status="invalid", boundary="refuted", dataset="three")
     (statement,) = claims_register(tmp_path)["C04"]["narrower"]
-    assert statement == {"statement": HOSTILE, "verdict": "supported on one; inconclusive on two"}
+    assert statement == {"name": "b", "statement": HOSTILE, "verdict": "supported on one; inconclusive on two"}
     assert "| 0 of 1 |" in markdown_table(tmp_path)
     record(tmp_path / "x" / "momentum", "b", boundary="supported", dataset="two")
     assert "| 1 of 1 |" in markdown_table(tmp_path)

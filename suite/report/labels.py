@@ -1,0 +1,86 @@
+"""What a metric is called on an axis, with its unit. Knows names only; the formulas stand where each probe measures."""
+
+from __future__ import annotations
+
+#: Whole names first, then everything before the first dot; the rest of the name is said after it.
+_WHOLE = {
+    "test_accuracy": ("test accuracy", "share correct"),
+    "train_accuracy": ("training accuracy", "share correct"),
+    "train_loss": ("training loss", "loss per example"),
+    "test_loss": ("test loss", "loss per example"),
+    "excess_loss": ("training loss less that of the best constant", "loss per example"),
+    "loss_change": ("training loss less the first one", "loss per example"),
+    "dead_fraction": ("dead units", "share of hidden units"),
+    "dead_at_start": ("units dead at the start", "share of hidden units"),
+    "dead_fraction_eval": ("dead units, judged as in inference", "share of hidden units"),
+    "batch_dead_fraction": ("units silent on the latest batch", "share of hidden units"),
+    "revived_fraction": ("units that came back", "share of those dead at the start"),
+    "died_fraction": ("units that died", "share of those alive at the start"),
+    "recovered_fraction": ("units that died and came back", "share of those that died"),
+    "deaths": ("deaths since the last evaluation", "units"),
+    "revivals": ("revivals since the last evaluation", "units"),
+    "born_dead_network": ("networks with a dead layer at the start", "0 or 1 per network"),
+    "constant_output": ("networks whose output is constant", "0 or 1 per network"),
+    "dead_layer": ("networks with a dead layer", "0 or 1 per network"),
+    "escaped": ("networks that got away", "0 or 1 per network"),
+    "escape_step": ("when it got away", "training steps"),
+    "escape_time": ("when it got away", "steps × learning rate"),
+    "steps_to_escape": ("when it left the plateau", "training steps"),
+    "gradient_norm": ("norm of the full gradient", "loss per weight unit"),
+    "hessian_min": ("smallest eigenvalue of the Hessian", "loss per squared weight unit"),
+    "hessian_max": ("largest eigenvalue of the Hessian", "loss per squared weight unit"),
+    "hessian_negative_fraction": ("negative eigenvalues", "share of all"),
+    "coast_distance": ("measured coasting", "weight units"),
+    "coast_predicted": ("coasting by the closed form", "weight units"),
+    "coast_ratio": ("coasting, measured over predicted", "ratio"),
+    "revival_step": ("measured step of revival", "training steps"),
+    "predicted_revival_step": ("predicted step of revival", "training steps"),
+    "predicted_revived_fraction": ("units predicted to come back", "share of those dead at the start"),
+    "zero_depth": ("layers with zero gradient, measured", "layers"),
+    "zero_depth_predicted": ("layers with zero gradient, predicted", "layers"),
+    "plasticity_change": ("accuracy on the last task less that on the first", "share correct"),
+    "zero_gradient_layers": ("layers whose gradient was always zero", "layers"),
+}
+_HEADS = {
+    "dead_fraction": ("dead units", "share of the layer's units"),
+    "dormant_fraction": ("dormant units", "share of hidden units"),
+    "moved_fraction": ("parameters that have changed", "share"),
+    "moved_norm": ("distance moved from the start", "weight units"),
+    "grad_norm": ("norm of the latest batch's gradient", "loss per weight unit"),
+    "grad_max_abs": ("largest gradient so far", "loss per weight unit"),
+    "layer_grad_max_abs": ("largest gradient so far", "loss per weight unit"),
+    "full_grad_max_abs": ("largest full gradient so far", "loss per weight unit"),
+    "initial_grad_max_abs": ("largest gradient at the start", "loss per weight unit"),
+    "initial_grad_log10": ("norm of the gradient at the start", "log10 of loss per weight unit"),
+    "grad_zero_fraction": ("gradients exactly zero", "share"),
+    "false_positive_fraction": ("live units called dead", "share of live units"),
+    "task_accuracy_first": ("test accuracy on the first task", "share correct"),
+    "task_accuracy_last": ("test accuracy on the last task", "share correct"),
+    "task_accuracy_mean": ("test accuracy over all tasks", "share correct"),
+}
+
+
+def name_and_unit(metric: str) -> tuple[str, str]:
+    """What people call a metric, and its unit; a name that is not known is only made readable.
+
+    >>> name_and_unit("moved_norm.hidden_weight")
+    ('distance moved from the start, hidden weight', 'weight units')
+    """
+    if metric in _WHOLE:
+        return _WHOLE[metric]
+    head, _, tail = metric.partition(".")
+    said, unit = _HEADS.get(head, (head.replace("_", " "), _unit(head)))
+    return (f"{said}, {tail.replace('_', ' ')}" if tail else said), unit
+
+
+def axis_label(metric: str) -> str:
+    """The name with its unit in brackets."""
+    return "{} ({})".format(*name_and_unit(metric))
+
+
+def _unit(name: str) -> str:
+    """A unit from the name's last word, for metrics without an entry of their own."""
+    last = name.rsplit("_", 1)[-1]
+    return {"fraction": "share", "share": "share", "norm": "weight units", "loss": "loss per example", "step": "training steps"}.get(
+        last, "as measured"
+    )
