@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,15 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
-from suite.report import words
+from suite.report import evidence, words
+from suite.report.curves import charts
 from suite.report.figures import figures_of, rendered
-from suite.vocabulary import Study
+from suite.report.labels import name_and_unit
+from suite.report.margins import margin_rows, weakest_control
+from suite.report.strips import Mark, strip
+from suite.report.styles import AT_FIRST, class_of, drawing_order, spoken_of, told
+from suite.report.units import heat_maps, predictions
+from suite.vocabulary import Study, Verdict
 
 TEMPLATES = Path(__file__).with_name("templates")
 #: Final metrics worth a column of their own, in this order, where they were measured.
@@ -46,20 +54,56 @@ CAPTIONS = {
 def render(study: Study) -> Mapping[str, bytes]:
     """The report's files by name: report.html, report.md and figures/."""
     files: dict[str, bytes] = {}
-    pictures: dict[str, str] = {}
+    pictures: list[str] = []
     for name, figure in figures_of(study).items():
-        svg = rendered(figure, "svg")
-        files[f"figures/{name}.svg"] = svg
+        files[f"figures/{name}.svg"] = rendered(figure, "svg")
         files[f"figures/{name}.png"] = rendered(figure, "png")
-        pictures[name] = svg.decode().split("?>", 1)[-1].split(">", 1)[-1] if svg.startswith(b"<?xml") else svg.decode()
+        pictures.append(name)
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     facts = _facts(study)
-    # our own figures are the only markup let through unescaped
-    html = environment.get_template("report.html").render(facts, pictures={k: Markup(v) for k, v in pictures.items()}, captions=CAPTIONS)
+    html = environment.get_template("report.html").render(facts, **_drawn(study, pictures))
     plain = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=False, trim_blocks=True, lstrip_blocks=True)
     plain.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
-    markdown = plain.get_template("report.md").render(facts, pictures=list(pictures), captions=CAPTIONS)
+    markdown = plain.get_template("report.md").render(facts, pictures=pictures, captions=CAPTIONS)
     return {"report.html": html.encode(), "report.md": markdown.encode(), **files}
+
+
+def _drawn(study: Study, files: Sequence[str]) -> dict[str, Any]:
+    """What the page draws, beyond the facts that the Markdown has too."""
+    order = drawing_order(study)
+    shown, numbers = charts(study, order)
+    series = {name for found in numbers.values() for name in found["series"]}
+    factors = {
+        c.name: ", ".join(f"{key} = {level}" for key, level in c.factors.items() if level is not None) for c in study.plan.conditions
+    }
+    tests = []
+    for v in told(study):
+        picture, caption = evidence.test_figure(study, v, order)
+        h = v.hypothesis
+        tests.append(
+            {
+                "claim": h.claim,
+                "statement": h.statement,
+                "verdict": v.verdict,
+                "symbol": words.SYMBOLS[v.verdict],
+                "picture": picture,
+                "caption": caption,
+            }
+        )
+    return {
+        "charts": [
+            {**item, "file": item["metric"] in files, "caption": f"{name_and_unit(item['metric'])[0].capitalize()}."} for item in shown
+        ],
+        "numbers": Markup(json.dumps(numbers, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")),
+        "legend": [
+            {"name": name, "style": class_of(k), "shown": k < AT_FIRST, "factors": factors[name]}
+            for k, name in enumerate(order)
+            if name in series
+        ],
+        "tests": tests,
+        "maps": heat_maps(study, order),
+        "scatters": [{**item, "worst": words.number(item["worst"])} for item in predictions(study, order)],
+    }
 
 
 def _facts(study: Study) -> dict[str, Any]:
@@ -80,15 +124,20 @@ def _facts(study: Study) -> dict[str, Any]:
             "verdict": v.verdict,
             "symbol": words.SYMBOLS[v.verdict],
             "note": v.note,
+            "strip": strip(Mark.of(v), 190.0, figures=True),
+            "conditions": [c.name for c in spoken_of(plan, v)],
         }
         for v in words.in_order(outcome.verdicts)
     ]
     references = [
         {
             "name": v.hypothesis.name,
-            "predicted": words.number(v.hypothesis.reference.value),
-            "measured": f"{words.number(v.estimate)} {words.interval(v.low, v.high)}",
+            "predicted": _fine(v.hypothesis.reference.value),
+            "measured": f"{_fine(v.estimate)} [{_fine(v.low)}, {_fine(v.high)}]",
             "source": v.hypothesis.reference.source,
+            "verdict": v.verdict,
+            "strip": strip(Mark.of(v), 190.0, figures=True),
+            "agreement": _agreement(v),
         }
         for v in outcome.verdicts
         if v.hypothesis.reference is not None
@@ -98,15 +147,60 @@ def _facts(study: Study) -> dict[str, Any]:
         "study": study,
         "status": outcome.status,
         "status_line": words.status_line(outcome, plan),
-        "claims": [(name, text, words.claim_sentence(name, outcome)) for name, text in sorted(plan.claims.items())],
+        "claims": [_claim(name, text, study) for name, text in sorted(plan.claims.items())],
         "rows": rows,
         "references": references,
         "finals": _finals(study),
+        "margins": margin_rows(outcome),
+        "controls": sum(v.hypothesis.role != "treatment" for v in outcome.verdicts),
+        "weakest": weakest_control(outcome),
+        "citation": _citation(study),
         "design": ", ".join(plan.factors),
         "provenance": study.provenance,
         "command": _command(study),
         "models": [name for name in _models(study) if name != "mlp"],
     }
+
+
+def _claim(name: str, text: str, study: Study) -> dict[str, str]:
+    mine = [v for v in study.outcome.verdicts if v.hypothesis.claim == name]
+    kind = "invalid" if study.outcome.status == "invalid" else words.as_stated(mine).split()[0]
+    return {
+        "name": name,
+        "text": text,
+        "sentence": words.claim_sentence(name, study.outcome),
+        "kind": kind,
+        "mark": words.SYMBOLS.get(kind, "·"),
+    }
+
+
+def _agreement(v: Verdict) -> str:
+    """Whether the interval holds what was predicted, by how much the estimate is off, and whether that lies within the margin."""
+    h = v.hypothesis
+    assert h.reference is not None
+    if math.isnan(v.estimate) or math.isnan(v.low):
+        return "no interval"
+    off = v.estimate - h.reference.value
+    covered = "the interval covers it" if v.low <= h.reference.value <= v.high else "the interval does not cover it"
+    parts = [f"{covered}: off by {words.number(float(f'{off:.2g}'))}"]
+    if h.direction == "equal" and h.test != "exact":
+        parts.append(f"{'within' if abs(off) <= h.margin else 'outside'} the margin of {words.number(h.margin)}")
+    return ", ".join(parts)
+
+
+def _fine(value: float) -> str:
+    """Six digits: predictions are met closely."""
+    return "—" if math.isnan(value) else f"{value:.6g}"
+
+
+def _citation(study: Study) -> str:
+    """The study in one line, as a list of references has it."""
+    facts = study.provenance
+    year = str(facts.get("finished", ""))[:4]
+    return (
+        f"The deadzone-suite authors ({year}). {study.plan.title}: study {study.study_id}. "
+        f"deadzone-suite {facts.get('suite', '')}, plan SHA-256 {facts.get('plan_sha256', '')}."
+    )
 
 
 def _command(study: Study) -> str:

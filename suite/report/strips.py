@@ -104,7 +104,7 @@ def strip(mark: Mark, width: float = 170.0, figures: bool = False) -> Markup:
         x = axis.at(mark.reference)
         parts.append(tag("path", d=f"M{x:.1f} 1l4 5h-8z", class_="reference"))
     if math.isfinite(mark.estimate):
-        parts.append(_point(axis.at(mark.estimate), middle, mark))
+        parts.append(point(axis.at(mark.estimate), middle, mark))
     height = 24.0
     if figures:
         height = 36.0
@@ -116,7 +116,8 @@ def strip(mark: Mark, width: float = 170.0, figures: bool = False) -> Markup:
     return picture(width, height, mark.words(), *parts, class_=f"strip {mark.verdict}")
 
 
-def _point(x: float, y: float, mark: Mark) -> Markup:
+def point(x: float, y: float, mark: Mark) -> Markup:
+    """The estimate's mark; its shape tells the verdict."""
     if mark.verdict == "refuted":
         return tag("path", d=f"M{x - 4.5:.1f} {y - 4.5:.1f}l9 9m0 -9l-9 9", class_="cross")
     if mark.verdict == "inconclusive":

@@ -66,7 +66,10 @@ class Axis:
             first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
             step = max(1, -(-(last - first + 1) // max(about, 1)))
             powers = [10.0**k for k in range(first, last + 1, step)]
-            return powers if len(powers) > 1 else [self.low, self.high]
+            if len(powers) > 2:
+                return powers
+            fine = [factor * 10.0**k for k in range(first - 1, last + 1) for factor in (1, 2, 5)]
+            return [value for value in fine if self.low <= value <= self.high] or [self.low, self.high]
         return round_values(self.low, self.high, about)
 
 
