@@ -73,8 +73,10 @@ def _drawn(study: Study, files: Sequence[str]) -> dict[str, Any]:
     order = drawing_order(study)
     shown, numbers = charts(study, order)
     series = {name for found in numbers.values() for name in found["series"]}
+    # in the plan's order: a condition read back from its record has its factors in another
+    keys = study.plan.factors
     factors = {
-        c.name: ", ".join(f"{key} = {level}" for key, level in c.factors.items() if level is not None) for c in study.plan.conditions
+        c.name: ", ".join(f"{key} = {c.factors[key]}" for key in keys if c.factors.get(key) is not None) for c in study.plan.conditions
     }
     tests = []
     for v in told(study):
