@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader
 
 from suite.report.claims import claims_register
+from suite.report.costs import cost_page
 from suite.report.page import TEMPLATES
 from suite.report.rows import index_rows
 from suite.vocabulary import RequestError
@@ -18,19 +19,21 @@ BEGIN, END = "<!-- claims:begin -->", "<!-- claims:end -->"
 
 
 def build_index(results_dir: Path) -> Mapping[str, bytes]:
-    """``claims.json`` and ``index.html``, from the verdicts that lie in the results folder."""
+    """``claims.json`` and ``index.html``, from the verdicts that lie in the results folder; ``benchmarks/index.html`` where figures do."""
     register = claims_register(results_dir)
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     rows = index_rows(register)
+    costs = cost_page(results_dir / "benchmarks")
     verdicts = sorted({(row["rank"], row["kind"], row["mark"]) for row in rows})
     page = environment.get_template("index.html").render(
         rows=rows,
         verdicts=[(kind, mark, sum(row["kind"] == kind for row in rows)) for _, kind, mark in verdicts],
         datasets=sorted({name for row in rows for name in row["datasets"]}),
-        benchmarks=any((results_dir / "benchmarks").glob("*.json")),
+        benchmarks=costs is not None,
     )
     text = json.dumps(register, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
-    return {"claims.json": text.encode(), "index.html": page.encode()}
+    files = {"claims.json": text.encode(), "index.html": page.encode()}
+    return files if costs is None else {**files, "benchmarks/index.html": costs}
 
 
 def markdown_table(results_dir: Path) -> str:
