@@ -43,6 +43,11 @@ class LinksLike(Protocol):
         ...
 
     @property
+    def charts_url(self) -> str:
+        """Their curves, in charts."""
+        ...
+
+    @property
     def study_url(self) -> str:
         """The study's own run, with the verdict."""
         ...
@@ -155,6 +160,7 @@ def print_where_to_look(record: Path, links: LinksLike | None, console: Console)
         lines += [
             f"MLflow   {links.command}",
             f"  view     {links.view_url}",
+            f"  charts   {links.charts_url}",
             f"  verdict  {links.study_url}",
             f"  compare  {links.compare_url}",
         ]

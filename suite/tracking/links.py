@@ -18,5 +18,6 @@ class Links:
     run_id: str
     command: str
     view_url: str
+    charts_url: str
     compare_url: str
     study_url: str

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from suite.selection import select
 from suite.tracking.links import Links, TrackingUnavailable
 from suite.tracking.store import artifact_location, open_store, store_uri, ui_command
 from suite.tracking.view import TAG, view_state
@@ -48,6 +49,10 @@ def mirror(study: Study, record: Path, uri: str | None, runs: str, title: str, n
         raise TrackingUnavailable(f"{address}: {str(error).splitlines()[0]}") from error
 
 
+#: How a verdict is marked in a list of many.
+MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
+
+
 class _Writer:
     def __init__(self, client: MlflowClient, study: Study, record: Path, uri: str, title: str, note: str) -> None:
         self.client, self.study, self.record, self.uri, self.title, self.note = client, study, record, uri, title, note
@@ -71,6 +76,8 @@ class _Writer:
             self._params(child, _params_of(condition, plan.seed))
             self._metrics(child, self._condition_rows(trace))
             self._datasets(child, condition)
+            for key, value in self._condition_tags(condition).items():
+                self.client.set_tag(child, key, value)
             if runs == "replicates":
                 self._replicates(experiment, child, condition, trace)
             self.client.set_terminated(child, "FINISHED", self.finished)
@@ -91,7 +98,8 @@ class _Writer:
     def _view(self, experiment: str) -> None:
         metrics = {key for trace in self.study.traces.values() for key in (*trace.curves, *trace.finals)}
         metrics |= {"diverged", "replicate_steps_per_second"}
-        state = view_state(self.study.study_id, self.study.plan.factors, sorted(metrics))
+        curves = {key for trace in self.study.traces.values() for key in trace.curves if len(trace.steps) > 1}
+        state = view_state(self.study.study_id, self.study.plan.factors, sorted(metrics), curves)
         self.client.set_experiment_tag(experiment, TAG + self.study.study_id, state)
 
     def _run(self, experiment: str, name: str, tags: Mapping[str, str], parent: str | None) -> str:
@@ -108,6 +116,7 @@ class _Writer:
     def _study_run(self, run: str) -> None:
         plan, outcome = self.study.plan, self.study.outcome
         tags = {
+            "scenario": plan.scenario,
             "status": outcome.status,
             "plan_sha256": str(self.study.provenance.get("plan_sha256", "")),
             "mlflow.note.content": self.note,
@@ -135,6 +144,16 @@ class _Writer:
             self.client.set_tag(run, key, value)
         self._params(run, {"seed": plan.seed, "replicates": plan.replicates, "device": plan.device, "data": ", ".join(plan.data)})
         self.client.log_artifacts(run, str(self.record))
+
+    def _condition_tags(self, condition: Condition) -> dict[str, str]:
+        """What a condition is searched by: its study's scenario and status, and the verdicts of the hypotheses whose treatment it is in."""
+        outcome = self.study.outcome
+        about = [
+            v for v in outcome.verdicts if any(c.name == condition.name for c in select(self.study.plan.conditions, v.hypothesis.treatment))
+        ]
+        verdicts = ", ".join(f"{MARKS[v.verdict]} {v.hypothesis.name}" for v in about)
+        tags = {f"verdict.{v.hypothesis.name}": v.verdict for v in about}
+        return {**tags, "scenario": self.study.plan.scenario, "status": outcome.status, "verdicts": verdicts[:500] or "—"}
 
     def _params(self, run: str, params: Mapping[str, Any]) -> None:
         from mlflow.entities import Param
@@ -205,6 +224,7 @@ class _Writer:
             parent,
             command,
             f"{base}/#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={self.study.study_id}",
+            f"{base}/#/experiments/{experiment}/runs?workflowType=machine_learning&compareRunsMode=CHART&viewStateShareKey={self.study.study_id}",
             f"{base}/#/compare-runs?runs={runs}&experiments=[%22{experiment}%22]".replace('"', "%22"),
             f"{base}/#/experiments/{experiment}/runs/{parent}?workflowType=machine_learning",
         )

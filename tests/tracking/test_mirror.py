@@ -7,6 +7,7 @@ import shutil
 import socket
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from suite.study.note import note_of, title_of
 from suite.tracking.links import TrackingUnavailable
 from suite.tracking.mirror import mirror
 from suite.tracking.store import open_store
-from suite.tracking.view import TAG, read_view_state
+from suite.tracking.view import SECTIONS, TAG, read_view_state, view_state
 
 STUDY = make_study()
 
@@ -83,11 +84,63 @@ def test_the_verdict_is_in_name_tags_note_and_experiment(store, tmp_path):
 def test_the_saved_view_shows_factors_and_metrics_of_this_study(store, tmp_path):
     links, client = mirrored(store, tmp_path)
     state = read_view_state(client.get_experiment(links.experiment_id).tags[TAG + STUDY.study_id])
-    assert "params.`optimizer.momentum`" in state["selectedColumns"]
-    assert "metrics.`dead_fraction`" in state["selectedColumns"]
+    columns = ["params.`optimizer.momentum`", "params.`model.hidden`", "tags.`verdicts`", "metrics.`dead_fraction`", "metrics.`train_loss`"]
+    assert state["columnOrder"][:5] == columns
+    assert set(columns) <= set(state["selectedColumns"])
     found = client.search_runs([links.experiment_id], state["searchFilter"])
     assert {run.data.tags["condition"] for run in found} == {"plain", "heavy"}
     assert STUDY.study_id in links.view_url
+    assert STUDY.study_id in links.charts_url
+    sections = {section["uuid"]: section["name"] for section in state["compareRunSections"]}
+    charts = {card["metricKey"]: (sections[card["metricSectionId"]], card["type"]) for card in state["compareRunCharts"]}
+    assert charts["dead_fraction"] == ("Dead units", "LINE")
+    assert charts["train_loss"] == ("Loss and accuracy", "LINE")
+    assert charts["replicate_steps_per_second"] == ("Throughput and divergence", "BAR")
+    logged = {key for run in found for key in run.data.metrics}
+    assert set(charts) <= logged
+
+
+def test_a_view_never_exceeds_what_mlflow_takes():
+    metrics = [metric for section in SECTIONS.values() for metric in section]
+    rng = np.random.default_rng(0)
+    many = ["model." + "".join(map(chr, rng.integers(97, 123, 30))) for _ in range(400)]
+    for count in (3, 60, 400):
+        value = view_state("abc", many[:count], metrics, metrics)
+        assert len(value) <= 5000
+        state = read_view_state(value)
+        assert f"params.`{many[0]}`" in state["selectedColumns"]
+        assert "metrics.`dead_fraction`" in state["selectedColumns"]
+        assert ("compareRunCharts" in state) == (count < 400)
+
+
+def test_a_condition_carries_the_verdicts_that_speak_of_it(store, tmp_path):
+    links, client = mirrored(store, tmp_path)
+    found = {run.data.tags["condition"]: run.data.tags for run in runs_of(client, links, "condition")}
+    assert found["plain"]["verdicts"] == "✓ unseen"
+    assert found["heavy"]["verdicts"] == "✓ effect, ✗ never, ✓ closed, ✓ seen"
+    assert found["heavy"]["verdict.never"] == "refuted"
+    assert "verdict.never" not in found["plain"]
+    assert {tags["status"] for tags in found.values()} == {"valid"}
+
+
+def test_the_readmes_filters_find_what_they_say(store, tmp_path):
+    block = (Path(__file__).resolve().parents[2] / "README.md").read_text().split("Five filters", 1)[1].split("```")[1]
+    filters = block.strip().splitlines()
+    assert len(filters) == 5
+    links, client = mirrored(store, tmp_path)
+    plain, heavy = (
+        {run.data.tags["condition"]: run.info.run_id for run in runs_of(client, links, "condition")}[k] for k in ("plain", "heavy")
+    )
+    # what the filters name, in the words of the study that is here
+    here = {"'momentum'": "'example'", "carries_out": "effect", "> 0.5": "> 0.4", "= 'refuted'": "= 'supported'"}
+    expected = [{heavy}, {links.run_id}, {heavy}, set(), {plain, heavy}]
+    for text, wanted in zip(filters, expected, strict=True):
+        for old, new in here.items():
+            text = text.replace(old, new)
+        assert {run.info.run_id for run in client.search_runs([links.experiment_id], text)} == wanted, text
+    assert {
+        run.info.run_id for run in client.search_runs([links.experiment_id], "tags.level = 'condition' and metrics.dead_fraction > 0.4")
+    } == {heavy}
 
 
 def test_twice_is_once(store, tmp_path):

@@ -38,7 +38,7 @@
     heading.append(button);
   }
   form.hidden = false;
-  form.addEventListener("input", filter);
+  for (const kind of ["input", "change"]) form.addEventListener(kind, filter);
   form.addEventListener("reset", () => setTimeout(filter));
   form.addEventListener("submit", (event) => event.preventDefault());
   addEventListener("beforeprint", () => { for (const part of document.querySelectorAll("details")) part.open = true; });
