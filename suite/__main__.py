@@ -20,6 +20,7 @@ usage: python -m suite                             list the scenarios and their 
        python -m suite report [RESULTS_DIR]        rebuild every report and the index
        python -m suite sync RECORD                 write a finished record into MLflow again
        python -m suite -m +scenario=A,B            several studies (Hydra multirun)
+       suite --completion bash|zsh|fish            completion for your shell, to be sourced
 
 common keys: replicates=64 seed=0 data=digits|fashion_mnist device=auto|cpu|cuda executor=serial|local
              results_dir=results tracking=mlflow|off train.steps=300 optimizer.lr=0.1 model.hidden=[32]
@@ -62,6 +63,11 @@ def _say(line: str, code: int) -> int:
 def _dispatch(arguments: list[str]) -> int:
     if arguments and arguments[0] in ("-h", "--help"):
         print(HELP, end="")
+        return OK
+    if arguments and arguments[0] == "--completion":
+        from suite.config.completion import script
+
+        print(script(" ".join(arguments[1:]) or "bash"), end="")
         return OK
     if not arguments or arguments[0] == "list":
         return _list(arguments[1:])

@@ -150,6 +150,21 @@ def print_verdicts(outcome: Outcome, plan: Plan, console: Console) -> None:
         console.print(Text(f"{name}: {text}"), width=width)
         console.print(Text(f"  → {words.claim_sentence(name, outcome)}", style="bold"), width=width)
     console.print(Text(words.status_line(outcome, plan), style="bold red" if outcome.status == "invalid" else ""), width=width)
+    if step := next_step(outcome, plan):
+        console.print(Text(step), width=width)
+
+
+def next_step(outcome: Outcome, plan: Plan) -> str:
+    """What to do about a study that gives no verdict, or an exploratory one; nothing for a valid one."""
+    if outcome.status == "exploratory":
+        return f"→ for the registered verdict run it without: {' '.join(plan.deviations)}"
+    if outcome.status != "invalid":
+        return ""
+    failed = {v.hypothesis.name: v.verdict for v in outcome.verdicts if v.hypothesis.name in outcome.failed_controls}
+    if set(failed.values()) == {"inconclusive"}:
+        return f"→ the controls are open, not wrong: more replicates may decide them, such as replicates={2 * plan.replicates}"
+    refuted = ", ".join(name for name, verdict in failed.items() if verdict == "refuted")
+    return f"→ {refuted} came out against what is known, so the test does not work under these settings: look at its curves in the report"
 
 
 def print_where_to_look(record: Path, links: LinksLike | None, console: Console) -> None:
