@@ -23,7 +23,7 @@ usage: python -m suite                             list the scenarios and their 
        suite --completion bash|zsh|fish            completion for your shell, to be sourced
 
 common keys: replicates=64 seed=0 data=digits|fashion_mnist device=auto|cpu|cuda executor=serial|local
-             results_dir=results tracking=mlflow|off train.steps=300 optimizer.lr=0.1 model.hidden=[32]
+             results_dir=results tracking=mlflow|off quiet=true (or -q) train.steps=300 optimizer.lr=0.1 model.hidden=[32]
 Hydra's own flags work: --cfg job, --info, --config-dir DIR (with DIR/scenario/NAME.yaml).
 exit codes: 0 done, 1 the run failed, 2 the request was wrong, 3 a control failed, so the study is invalid
 """
@@ -31,7 +31,7 @@ exit codes: 0 done, 1 the run failed, 2 the request was wrong, 3 a control faile
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments = ["quiet=true" if argument in ("-q", "--quiet") else argument for argument in (sys.argv[1:] if argv is None else argv)]
     try:
         with stoppable():
             return _dispatch(arguments)

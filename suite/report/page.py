@@ -135,7 +135,7 @@ def _facts(study: Study) -> dict[str, Any]:
         {
             "name": v.hypothesis.name,
             "predicted": _fine(v.hypothesis.reference.value),
-            "measured": f"{_fine(v.estimate)} [{_fine(v.low)}, {_fine(v.high)}]",
+            "measured": _measured(v),
             "source": v.hypothesis.reference.source,
             "verdict": v.verdict,
             "strip": strip(Mark.of(v), 190.0, figures=True),
@@ -180,6 +180,8 @@ def _agreement(v: Verdict) -> str:
     """Whether the interval holds what was predicted, by how much the estimate is off, and whether that lies within the margin."""
     h = v.hypothesis
     assert h.reference is not None
+    if h.test == "exact":
+        return "every replicate meets the rule" if v.verdict == "supported" else "not every replicate meets the rule"
     if math.isnan(v.estimate) or math.isnan(v.low):
         return "no interval"
     off = v.estimate - h.reference.value
@@ -188,6 +190,13 @@ def _agreement(v: Verdict) -> str:
     if h.direction == "equal" and h.test != "exact":
         parts.append(f"{'within' if abs(off) <= h.margin else 'outside'} the margin of {words.number(h.margin)}")
     return ", ".join(parts)
+
+
+def _measured(v: Verdict) -> str:
+    """The estimate and its interval; of an exact statement the replicates that meet its rule, since its estimate is their share."""
+    if v.hypothesis.test == "exact" and math.isfinite(v.estimate):
+        return f"{words.rule(v).removeprefix('all ')} in {round(v.estimate * v.n)} of {v.n}"
+    return f"{_fine(v.estimate)} [{_fine(v.low)}, {_fine(v.high)}]"
 
 
 def _fine(value: float) -> str:

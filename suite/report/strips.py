@@ -32,7 +32,8 @@ class Mark:
     def of(cls, v: Verdict) -> Mark:
         """From a decided hypothesis."""
         h = v.hypothesis
-        reference = math.nan if h.reference is None else h.reference.value
+        # what is predicted of an exact statement's metric has no place on an axis of shares of replicates
+        reference = math.nan if h.reference is None or h.test == "exact" else h.reference.value
         return cls(h.test, h.direction, h.value, h.margin, v.estimate, v.low, v.high, v.verdict, reference)
 
     @classmethod

@@ -16,9 +16,10 @@ from suite.report.curves import POINTS, chart, charted
 from suite.report.evidence import test_figure as drawn_test
 from suite.report.margins import gap, margin_rows, replicates_needed, weakest_control
 from suite.report.page import render
+from suite.report.strips import Mark
 from suite.report.styles import class_of, drawing_order, settling, told
 from suite.report.units import heat_map, predictions
-from suite.vocabulary import Event, Verdict, Versus
+from suite.vocabulary import Event, Reference, Verdict, Versus
 
 STUDY = make_study()
 ORDER = drawing_order(STUDY)
@@ -181,3 +182,14 @@ def test_agreement_with_a_prediction_is_said():
     covered = v.low <= 0.5 <= v.high
     assert f"the interval {'covers' if covered else 'does not cover'} it: off by" in page
     assert "within the margin of 0.2" in page
+
+
+def test_a_prediction_of_an_exact_statement_is_not_compared_with_a_share_of_replicates():
+    """Its estimate is the share of replicates in which the rule holds, its prediction a value of the metric."""
+    h = replace(decided("never").hypothesis, event=Event(">", 0.0), reference=Reference(0.0, "theory"), role="treatment")
+    (v,) = decide([h], STUDY.plan.conditions, STUDY.traces, 0.9, 0).verdicts
+    assert math.isnan(Mark.of(v).reference)
+    outcome = replace(STUDY.outcome, verdicts=(*STUDY.outcome.verdicts[:1], v, *STUDY.outcome.verdicts[2:]))
+    page = " ".join(render(replace(STUDY, outcome=outcome))["report.html"].decode().split())
+    assert "0<br>&gt; 0 in 7 of 7" in page
+    assert "every replicate meets the rule" in page
