@@ -187,7 +187,7 @@ def _agreement(v: Verdict) -> str:
     off = v.estimate - h.reference.value
     covered = "the interval covers it" if v.low <= h.reference.value <= v.high else "the interval does not cover it"
     parts = [f"{covered}: off by {words.number(float(f'{off:.2g}'))}"]
-    if h.direction == "equal" and h.test != "exact":
+    if h.direction == "equal":
         parts.append(f"{'within' if abs(off) <= h.margin else 'outside'} the margin of {words.number(h.margin)}")
     return ", ".join(parts)
 
