@@ -78,7 +78,7 @@ def _study(study: Mapping[str, Any]) -> dict[str, Any]:
     if h is None or h["estimate"] is None:
         return shown
     if h["test"] == "exact":  # a statement about every replicate is told by counting them
-        said, what = f"{round(h['estimate'] * h['n'])} of {h['n']}", "replicates in which it holds"
+        said, what = f"{round(h['estimate'] * h['n'])} of {h['n']} replicates", "in which it holds"
     else:
         span = "" if h["low"] is None else f" [{h['low']:.3g}, {h['high']:.3g}]"
         said, what = f"{h['estimate']:.3g}{span}", f"n = {h['n']}: {name_and_unit(h['metric'])[0]}"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from e2e.headless import CHROMIUM, DRIVER, Browser
+from e2e.headless import CHROMIUM, DRIVER, Browser, need_browser
 from study_example import make_study
 
 from suite.record.write import write_record
@@ -26,8 +26,7 @@ COMMITTED = Path(__file__).resolve().parents[2] / "results" / "benchmarks"
 
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory):
-    if not (CHROMIUM and DRIVER):
-        pytest.skip("there is no browser here: install Debian's chromium and chromium-driver (.ci/run does)")
+    need_browser()
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
@@ -86,8 +85,7 @@ class Server:
 
 @pytest.fixture(scope="session")
 def mlflow(results, tmp_path_factory):
-    if not (CHROMIUM and DRIVER):
-        pytest.skip("there is no browser here: install Debian's chromium and chromium-driver (.ci/run does)")
+    need_browser()
     from suite.study.note import note_of, title_of
     from suite.tracking.mirror import mirror
 

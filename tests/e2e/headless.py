@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from dataclasses import dataclass
 from urllib.parse import urlparse
 
+import pytest
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
 DESKTOP, PHONE = (1280, 900), (390, 844)
+
+
+def need_browser() -> None:
+    """Skips, in plain words, where there is none; where BROWSER_TESTS=required that is a failure."""
+    if CHROMIUM and DRIVER:
+        return
+    words = "there is no browser here: install Debian's chromium and chromium-driver (.ci/run does)"
+    if os.environ.get("BROWSER_TESTS") == "required":
+        pytest.fail(words)
+    pytest.skip(words)
 
 
 @dataclass
@@ -32,7 +45,7 @@ class Browser:
         """JavaScript's answer."""
         return self.driver.execute_script(script, *arguments)
 
-    def wait(self, script: str, *arguments: object, seconds: float = 20.0) -> object:
+    def wait(self, script: str, *arguments: object, seconds: float = 60.0) -> object:
         """Until the script answers with something true; that answer."""
         end = time.monotonic() + seconds
         while True:
