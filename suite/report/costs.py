@@ -187,7 +187,7 @@ def lines(series: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_l
                     "text",
                     name,
                     x=last_x - 4 if last_x > 300 else last_x + 10,
-                    y=last_y - 8,
+                    y=last_y + (16 if index % 2 else -8),
                     text_anchor="end" if last_x > 300 else "start",
                 ),
                 class_=f"c{index} d{index}",

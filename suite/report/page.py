@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader
-from markupsafe import Markup
 
-from suite.report import evidence, words
-from suite.report.curves import charts
+from suite.report import words
+from suite.report.drawn import drawn
 from suite.report.figures import figures_of, rendered
-from suite.report.labels import name_and_unit
 from suite.report.margins import margin_rows, weakest_control
 from suite.report.strips import Mark, strip
-from suite.report.styles import AT_FIRST, class_of, drawing_order, spoken_of, told
-from suite.report.units import heat_maps, predictions
+from suite.report.styles import spoken_of
 from suite.vocabulary import Study, Verdict
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -61,51 +57,13 @@ def render(study: Study) -> Mapping[str, bytes]:
         pictures.append(name)
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     facts = _facts(study)
-    html = environment.get_template("report.html").render(facts, **_drawn(study, pictures))
+    shown, more = drawn(study, pictures)
+    files |= {f"figures/{name}.svg": content for name, content in more.items()}
+    html = environment.get_template("report.html").render(facts, **shown)
     plain = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=False, trim_blocks=True, lstrip_blocks=True)
     plain.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
     markdown = plain.get_template("report.md").render(facts, pictures=pictures, captions=CAPTIONS)
     return {"report.html": html.encode(), "report.md": markdown.encode(), **files}
-
-
-def _drawn(study: Study, files: Sequence[str]) -> dict[str, Any]:
-    """What the page draws, beyond the facts that the Markdown has too."""
-    order = drawing_order(study)
-    shown, numbers = charts(study, order)
-    series = {name for found in numbers.values() for name in found["series"]}
-    # in the plan's order: a condition read back from its record has its factors in another
-    keys = study.plan.factors
-    factors = {
-        c.name: ", ".join(f"{key} = {c.factors[key]}" for key in keys if c.factors.get(key) is not None) for c in study.plan.conditions
-    }
-    tests = []
-    for v in told(study):
-        picture, caption = evidence.test_figure(study, v, order)
-        h = v.hypothesis
-        tests.append(
-            {
-                "claim": h.claim,
-                "statement": h.statement,
-                "verdict": v.verdict,
-                "symbol": words.SYMBOLS[v.verdict],
-                "picture": picture,
-                "caption": caption,
-            }
-        )
-    return {
-        "charts": [
-            {**item, "file": item["metric"] in files, "caption": f"{name_and_unit(item['metric'])[0].capitalize()}."} for item in shown
-        ],
-        "numbers": Markup(json.dumps(numbers, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")),
-        "legend": [
-            {"name": name, "style": class_of(k), "shown": k < AT_FIRST, "factors": factors[name]}
-            for k, name in enumerate(order)
-            if name in series
-        ],
-        "tests": tests,
-        "maps": heat_maps(study, order),
-        "scatters": [{**item, "worst": words.number(item["worst"])} for item in predictions(study, order)],
-    }
 
 
 def _facts(study: Study) -> dict[str, Any]:

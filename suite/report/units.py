@@ -117,6 +117,7 @@ def scatter(points: dict[str, NDArray[np.float64]], predicted: str, measured: st
     words = f"{name_and_unit(measured)[0]} against {name_and_unit(predicted)[0]}, {every.shape[1]} replicates"
     return {
         "picture": picture(396.0, 344.0, words, *parts, class_="plot square"),
+        "measured": measured,
         "words": words,
         "worst": worst,
         "unit": name_and_unit(measured)[1],

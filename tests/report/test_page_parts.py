@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import numpy as np
@@ -193,3 +194,36 @@ def test_a_prediction_of_an_exact_statement_is_not_compared_with_a_share_of_repl
     page = " ".join(render(replace(STUDY, outcome=outcome))["report.html"].decode().split())
     assert "0<br>&gt; 0 in 7 of 7" in page
     assert "every replicate meets the rule" in page
+
+
+def test_every_figure_that_a_page_links_lies_beside_it_and_is_whole():
+    heavy = STUDY.traces["heavy"]
+    finals = {**heavy.finals, "coast_predicted": np.arange(8.0), "coast_distance": np.arange(8.0) + 0.25}
+    curves = {**heavy.curves, "moved_norm.layer1": np.cumsum(np.ones((8, 3)), axis=1)}
+    moved = replace(decided("never"), hypothesis=replace(decided("never").hypothesis, metric="moved_norm.layer1"))
+    outcome = replace(STUDY.outcome, verdicts=tuple(moved if v.hypothesis.name == "never" else v for v in STUDY.outcome.verdicts))
+    traces = {**STUDY.traces, "heavy": replace(heavy, finals=finals, curves=curves)}
+    files = render(replace(STUDY, outcome=outcome, traces=traces))
+    linked = set(re.findall(r'href="(figures/[^"]+)"', files["report.html"].decode()))
+    assert {
+        "figures/hypothesis_effect.svg",
+        "figures/moved_norm.layer1.svg",
+        "figures/predicted_coast_distance.svg",
+        "figures/dead_fraction.png",
+    } <= linked
+    assert linked <= set(files)
+    for name in linked:
+        if name.endswith(".svg") and not name.endswith(("dead_fraction.svg", "train_loss.svg", "verdicts.svg")):
+            root = ET.fromstring(files[name])
+            assert root.tag == "{http://www.w3.org/2000/svg}svg"
+            assert float(root.get("height")) > 50
+            assert b"var(" not in files[name]  # programs other than browsers read it too
+    assert b">heavy</text>" in files["figures/moved_norm.layer1.svg"]  # the key
+
+
+def test_a_name_cannot_lead_out_of_the_folder():
+    evil = replace(decided("effect"), hypothesis=replace(decided("effect").hypothesis, name="../../../evil name"))
+    outcome = replace(STUDY.outcome, verdicts=tuple(evil if v.hypothesis.name == "effect" else v for v in STUDY.outcome.verdicts))
+    files = render(replace(STUDY, outcome=outcome))
+    assert "figures/hypothesis_.._.._.._evil_name.svg" in files
+    assert not any(".." in part for name in files for part in name.split("/") if part == "..")

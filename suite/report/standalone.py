@@ -1,0 +1,48 @@
+"""A picture of a page as an SVG file of its own, for papers: on white, with its style inside. Draws nothing."""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from suite.report.svg import tag
+
+#: As templates/style.css in its light theme, without variables, which few programs but browsers read.
+_STYLE = (
+    "svg{background:#fff}text{font:12px sans-serif;fill:#000}.tick{font-size:11px;fill:#444}"
+    ".grid{stroke:#d0d7de;stroke-width:1}.axis{stroke:#444;stroke-width:1}.threshold{stroke:#000;stroke-width:1.4;stroke-dasharray:3 2}"
+    ".line{fill:none;stroke-width:2;stroke-linejoin:round}.band{fill-opacity:.16;stroke:none}"
+    ".dots{fill:none;stroke-width:4.4;stroke-linecap:round;stroke-opacity:.62}.mean{stroke-width:2.6}"
+    ".d1 .line{stroke-dasharray:7 3}.d2 .line{stroke-dasharray:2 2}.d3 .line{stroke-dasharray:9 3 2 3}"
+    ".dot{fill:currentColor}.open{fill:#fff;stroke:currentColor;stroke-width:2}.span{stroke:currentColor;stroke-width:3}"
+    ".cross{fill:none;stroke:#a83c00;stroke-width:1.4}.plain .dots{stroke:#57606a}"
+    ".supported{color:#00704f}.refuted{color:#a83c00}.inconclusive{color:#6e5494}"
+)
+_HUES = "".join(
+    f".c{k} .line,.c{k} .dots,.c{k} .mean{{stroke:{hue}}}.c{k} .band{{fill:{hue}}}"
+    for k, hue in enumerate(("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F"))
+)
+
+
+def standalone(picture: Markup, names: dict[str, str] | None = None) -> bytes:
+    """The file's content. ``names`` maps conditions to their classes where the picture itself does not name them: a key is added below."""
+    text = str(picture)
+    head, rest = text.split(">", 1)
+    width, height = head.split('viewBox="', 1)[1].split('"', 1)[0].split()[2:]
+    key, tall = _key(names or {}, float(width), float(height))
+    head = head.replace(f'viewBox="0 0 {width} {height}"', f'viewBox="0 0 {width} {tall:g}" width="{width}" height="{tall:g}"')
+    opening = head.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    return f"{opening}><style>{_STYLE}{_HUES}</style>{rest.removesuffix('</svg>')}{key}</svg>\n".encode()
+
+
+def _key(names: dict[str, str], width: float, height: float) -> tuple[Markup, float]:
+    """A line and a name for each condition, wrapped to the width; and the height with it."""
+    if not names:
+        return Markup(""), height
+    x, y, parts = 8.0, height + 14, []
+    for name, style in names.items():
+        long = 40.0 + 6.6 * len(name)
+        if x > 8.0 and x + long > width:
+            x, y = 8.0, y + 18
+        parts.append(tag("g", tag("path", d=f"M{x:.1f} {y - 4:.1f}h24", class_="line"), tag("text", name, x=x + 29, y=y), class_=style))
+        x += long
+    return Markup("").join(parts), y + 10
