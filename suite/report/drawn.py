@@ -14,7 +14,7 @@ from suite.report.curves import charts
 from suite.report.labels import name_and_unit
 from suite.report.standalone import standalone
 from suite.report.styles import AT_FIRST, class_of, drawing_order, told
-from suite.report.units import heat_maps, predictions
+from suite.report.units import heat_maps, layer_maps, predictions
 from suite.vocabulary import Study
 
 
@@ -67,6 +67,7 @@ def drawn(study: Study, files: Sequence[str]) -> tuple[dict[str, Any], dict[str,
         ],
         "tests": tests,
         "maps": heat_maps(study, order),
+        "layers": layer_maps(study, order),
         "scatters": [
             {**item, "worst": words.number(item["worst"]), "file": file_name(f"predicted_{item['measured']}")} for item in scatters
         ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -42,8 +43,28 @@ def heat_maps(study: Study, order: Sequence[str]) -> list[dict[str, Any]]:
     return found
 
 
-def heat_map(name: str, values: NDArray[np.float64], steps: NDArray[np.int64]) -> Markup:
-    """[replicate, time]: nothing where none is dead, darker the more are, full ink where all are, another tint where the
+def layer_maps(study: Study, order: Sequence[str]) -> list[dict[str, Any]]:
+    """Dead units layer by layer over time, the mean over replicates, for the first conditions with several layers."""
+    found = []
+    for name in order:
+        trace = study.traces[name]
+        layers = sorted((k for k in trace.curves if k.startswith("dead_fraction.layer")), key=lambda k: int(k.rsplit("layer", 1)[1]))
+        layers = [k for k in layers if np.isfinite(trace.curves[k]).any()]
+        if len(layers) < 2 or len(trace.steps) < 4:
+            continue
+        columns = np.unique(np.linspace(0, len(trace.steps) - 1, min(len(trace.steps), COLUMNS)).round().astype(int))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # where every replicate has diverged there is no mean
+            means = np.stack([np.nanmean(trace.curves[k][:, columns], axis=0) for k in layers])
+        if np.nanmax(means) > 0:
+            found.append({"name": name, "picture": heat_map(name, means, trace.steps[columns], "layers")})
+        if len(found) == MAPS:
+            break
+    return found
+
+
+def heat_map(name: str, values: NDArray[np.float64], steps: NDArray[np.int64], rows_are: str = "replicates") -> Markup:
+    """[replicate or layer, time]: nothing where none is dead, darker the more are, full ink where all are, another tint where the
     replicate has diverged. One path per shade, runs of equal shade joined.
     """
     rows, columns = values.shape
@@ -66,10 +87,10 @@ def heat_map(name: str, values: NDArray[np.float64], steps: NDArray[np.int64]) -
     parts.append(tag("text", "training step", x=left + 120, y=bottom + 14, class_="tick", text_anchor="middle"))
     middle = top + rows * height / 2
     parts.append(
-        tag("text", "replicates", x=0.0, y=0.0, class_="tick", text_anchor="middle", transform=f"translate(20 {middle:.0f}) rotate(-90)")
+        tag("text", rows_are, x=0.0, y=0.0, class_="tick", text_anchor="middle", transform=f"translate(20 {middle:.0f}) rotate(-90)")
     )
     course = f"from {_mean(values[:, 0])} to {_mean(values[:, -1])}"
-    words = f"{name}: share of dead units of {rows} replicates (rows) over {columns} evaluations, {course}"
+    words = f"{name}: share of dead units in {rows} {rows_are} (rows) over {columns} evaluations, {course}"
     return picture(280.0, bottom + 20.0, words, *parts, class_="heat")
 
 

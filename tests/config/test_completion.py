@@ -50,3 +50,10 @@ def test_the_front_door_prints_it(capsys):
         assert "momentum" in capsys.readouterr().out
     assert main(["--completion", "tcsh"]) == 2
     assert "one of bash, zsh, fish" in capsys.readouterr().err
+
+
+def test_q_is_quiet(monkeypatch):
+    asked = []
+    monkeypatch.setattr("suite.__main__._dispatch", lambda arguments: asked.append(arguments) or 0)
+    assert main(["+scenario=momentum", "-q"]) == 0
+    assert asked == [["+scenario=momentum", "quiet=true"]]

@@ -19,7 +19,7 @@ from suite.report.margins import gap, margin_rows, replicates_needed, weakest_co
 from suite.report.page import render
 from suite.report.strips import Mark
 from suite.report.styles import class_of, drawing_order, settling, told
-from suite.report.units import heat_map, predictions
+from suite.report.units import heat_map, layer_maps, predictions
 from suite.vocabulary import Event, Reference, Verdict, Versus
 
 STUDY = make_study()
@@ -154,6 +154,21 @@ def test_a_heat_map_covers_each_cell_once():
     for d, shade in re.findall(r'<path d="([^"]*)" class="([^"]*)"', picture):
         area[shade] = sum(float(w) for w in re.findall(r"h([\d.]+)v", d)) / 80.0  # a cell is 240 / 3 wide
     assert area == {"shade s4": 1.0, "full": 3.0, "gone": 1.0}
+
+
+def test_layers_are_drawn_with_their_means():
+    trace = STUDY.traces["plain"]
+    steps = np.arange(4)
+    curves = {f"dead_fraction.layer{k}": np.full((8, 4), k / 10) for k in (1, 2, 10)}
+    curves["dead_fraction.layer1"][:4] = 0.5  # mean 0.3
+    study = replace(STUDY, traces={"plain": replace(trace, steps=steps, curves=curves), "heavy": STUDY.traces["heavy"]})
+    (found,) = layer_maps(study, ORDER)
+    assert found["name"] == "plain"
+    paths = re.findall(r'<path d="([^"]*)" class="([^"]*)"', found["picture"])
+    tops = {shade: float(re.match(r"M[\d.]+ ([\d.]+)h", d).group(1)) for d, shade in paths}
+    # 0.3 and 0.2 in eighths, rounded up; layer 10 is all dead, and last
+    assert sorted(tops, key=tops.get) == ["shade s3", "shade s2", "full"]
+    assert layer_maps(STUDY, ORDER) == []
 
 
 def test_predictions_are_drawn_where_both_are_measured():

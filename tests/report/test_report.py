@@ -253,6 +253,19 @@ def test_the_terminal_table_fits_100_columns_without_colour():
     assert "\x1b" not in text
 
 
+def test_a_study_without_a_verdict_says_what_to_do_next():
+    refuted = make_study(broken_control=True)
+    assert "seen came out against what is known" in terminal.next_step(refuted.outcome, refuted.plan)
+    verdicts = tuple(replace(v, verdict="inconclusive") if v.hypothesis.name == "seen" else v for v in refuted.outcome.verdicts)
+    assert "replicates=16" in terminal.next_step(replace(refuted.outcome, verdicts=verdicts), refuted.plan)
+    changed = make_study(deviations=("train.steps=3",))
+    assert terminal.next_step(changed.outcome, changed.plan).endswith("run it without: train.steps=3")
+    assert terminal.next_step(STUDY.outcome, STUDY.plan) == ""
+    out = io.StringIO()
+    terminal.print_verdicts(refuted.outcome, refuted.plan, Console(file=out, width=100, force_terminal=False))
+    assert out.getvalue().strip().splitlines()[-1].startswith(("→", "look", "curves", "settings"))
+
+
 def test_progress_is_plain_lines_off_the_terminal_and_silent_when_quiet(monkeypatch):
     monkeypatch.setattr(terminal, "PLAIN_EVERY", 0.0)
     out = io.StringIO()
