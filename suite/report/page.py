@@ -95,8 +95,6 @@ def _facts(study: Study) -> dict[str, Any]:
             "predicted": _fine(v.hypothesis.reference.value),
             "measured": _measured(v),
             "source": v.hypothesis.reference.source,
-            "verdict": v.verdict,
-            "strip": strip(Mark.of(v), 190.0, figures=True),
             "agreement": _agreement(v),
         }
         for v in outcome.verdicts
@@ -135,7 +133,7 @@ def _claim(name: str, text: str, study: Study) -> dict[str, str]:
 
 
 def _agreement(v: Verdict) -> str:
-    """Whether the interval holds what was predicted, by how much the estimate is off, and whether that lies within the margin."""
+    """Whether the interval holds what was predicted, by how much the estimate is off, and where it lies in the range agreed on."""
     h = v.hypothesis
     assert h.reference is not None
     if h.test == "exact":
@@ -146,7 +144,10 @@ def _agreement(v: Verdict) -> str:
     covered = "the interval covers it" if v.low <= h.reference.value <= v.high else "the interval does not cover it"
     parts = [f"{covered}: off by {words.number(float(f'{off:.2g}'))}"]
     if h.direction == "equal":
-        parts.append(f"{'within' if abs(off) <= h.margin else 'outside'} the margin of {words.number(h.margin)}")
+        where = {"supported": "the whole interval lies", "refuted": "no part of the interval lies"}.get(
+            v.verdict, "not all of the interval lies"
+        )
+        parts.append(f"{where} in the agreed {words.number(h.value - h.margin)} to {words.number(h.value + h.margin)}")
     return ", ".join(parts)
 
 

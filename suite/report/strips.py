@@ -110,10 +110,14 @@ def strip(mark: Mark, width: float = 170.0, figures: bool = False) -> Markup:
     if figures:
         height = 36.0
         shown = (1.0,) if mark.test == "exact" else mark.aim
-        for value in dict.fromkeys(v for v in shown if math.isfinite(v)):
-            x = axis.at(value)
-            anchor = "end" if x > width - 30 else "start" if x < 30 else "middle"
-            parts.append(tag("text", number(value), x=x, y=34.0, class_="tick", text_anchor=anchor))
+        values = list(dict.fromkeys(v for v in shown if math.isfinite(v)))
+        labels = [(axis.at(value), number(value)) for value in values]
+        if len(labels) == 2 and labels[1][0] - labels[0][0] < 3.2 * len(labels[0][1] + labels[1][1]) + 8:  # no room for two
+            labels = [((labels[0][0] + labels[1][0]) / 2, f"{labels[0][1]} to {labels[1][1]}")]
+        for x, text in labels:
+            room = 3.2 * len(text)
+            anchor = "end" if x > width - room else "start" if x < room else "middle"
+            parts.append(tag("text", text, x=min(x, width - 2), y=34.0, class_="tick", text_anchor=anchor))
     return picture(width, height, mark.words(), *parts, class_=f"strip {mark.verdict}")
 
 

@@ -197,7 +197,7 @@ def test_agreement_with_a_prediction_is_said():
     v = decided("closed")
     covered = v.low <= 0.5 <= v.high
     assert f"the interval {'covers' if covered else 'does not cover'} it: off by" in page
-    assert "within the margin of 0.2" in page
+    assert "the whole interval lies in the agreed 0.3 to 0.7" in page
 
 
 def test_a_prediction_of_an_exact_statement_is_not_compared_with_a_share_of_replicates():
