@@ -10,7 +10,7 @@ from suite.config.paths import CONF, SCENARIOS
 from suite.vocabulary import RequestError
 
 SHELLS = ("bash", "zsh", "fish")
-COMMANDS = ("list", "report", "sync", "verify")
+COMMANDS = ("list", "report", "index", "sync", "verify", "export")
 #: Keys that people set most, with the values worth offering.
 COMMON: dict[str, tuple[str, ...]] = {
     "replicates": ("8", "64", "256"),

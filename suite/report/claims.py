@@ -96,7 +96,7 @@ def _finding(record: Mapping[str, Any], claim: str, folder: str, networks: str) 
         "" if settling is None else _estimate(settling),
         tuple((name, h["verdict"], h["statement"]) for name, h in mine.items() if h["part"] == "boundary"),
         max((h["n"] for h in mine.values()), default=0),
-        settling,
+        None if settling is None else {key: settling[key] for key in SETTLING},
     )
 
 
@@ -171,7 +171,7 @@ def claims_register(results_dir: Path) -> dict[str, Any]:
                     "estimate": f.estimate,
                     "n": f.n,
                     "boundaries": [{"name": name, "verdict": verdict, "statement": text} for name, verdict, text in f.boundaries],
-                    "settled_by": None if f.settled_by is None else {key: f.settled_by[key] for key in SETTLING},
+                    "settled_by": f.settled_by,
                 }
                 for f in by_claim.get(claim, [])
             ],

@@ -60,10 +60,15 @@ def render(study: Study) -> Mapping[str, bytes]:
     shown, more = drawn(study, pictures)
     files |= {f"figures/{name}.svg": content for name, content in more.items()}
     html = environment.get_template("report.html").render(facts, **shown)
-    plain = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=False, trim_blocks=True, lstrip_blocks=True)
+    # Markdown lets HTML through; nothing of a record may become a tag
+    plain = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=False, trim_blocks=True, lstrip_blocks=True, finalize=_no_tags)
     plain.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
     markdown = plain.get_template("report.md").render(facts, pictures=pictures, captions=CAPTIONS)
     return {"report.html": html.encode(), "report.md": markdown.encode(), **files}
+
+
+def _no_tags(value: Any) -> Any:
+    return value.replace("<", "&lt;") if isinstance(value, str) else value
 
 
 def _facts(study: Study) -> dict[str, Any]:

@@ -210,13 +210,24 @@ def test_the_index_holds_every_claim_links_records_and_skips_the_archive(tmp_pat
     assert register["C04"]["verdict"] == "supported"
     assert [study["study"] for study in register["C04"]["studies"]] == ["new"]
     page = files["index.html"].decode()
-    assert 'href="momentum/report.html"' in page
+    assert 'href="./momentum/report.html"' in page
     assert Reader(page).tags.count("script") == 1  # our own; nothing from a file becomes one
     assert "img" not in Reader(page).tags
     (row,) = [" ".join(" ".join(row).split()) for row in Reader(page).rows if row and row[0].strip() == "C04"]
     for part in ("✓ supported", "digits: 0.5 [0.4, 0.6]", "n = 64", "1 of 1 hold"):
         assert part in row
     assert sum("· not yet tested" in "".join(row[2:3]) for row in Reader(page).rows) == len(register) - 1
+
+
+def test_a_dataset_with_a_space_in_its_name_can_be_filtered(tmp_path):
+    record(tmp_path / "momentum", "a", dataset="digits (cnn)[subset=100]")
+    page = build_index(tmp_path)["index.html"].decode()
+    assert 'data-datasets="digits (cnn)"' in page
+    assert "<option>digits (cnn)</option>" in page
+
+
+def test_markdown_lets_no_tag_of_a_record_through():
+    assert "<script" not in render(make_study(title=HOSTILE))["report.md"].decode()
 
 
 def test_a_narrower_statement_must_hold_in_every_valid_study(tmp_path):

@@ -12,7 +12,7 @@
     let count = 0;
     for (const row of rows) {
       const fits = words.every((word) => haystack.get(row).includes(word)) && (!kind || row.dataset.kind === kind) &&
-        (!data || row.dataset.datasets.split(" ").includes(data));
+        (!data || row.dataset.datasets.split("|").includes(data));
       row.hidden = !fits;
       count += fits;
     }
