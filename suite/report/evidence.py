@@ -9,13 +9,14 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from suite.report import words
 from suite.report.labels import axis_label
-from suite.report.strips import Mark, point
+from suite.report.strips import Mark, nothing, point
 from suite.report.styles import class_of, spoken_of
 from suite.report.svg import Axis, axis_over, picture, short, tag
 from suite.report.words import number
 from suite.selection import select
-from suite.vocabulary import Event, Study, Verdict
+from suite.vocabulary import Event, Study, Verdict, is_timed
 
 WIDTH, LABELS, ROW = 720.0, 236.0, 26.0
 #: Rows and dots per row that are drawn; the record holds them all.
@@ -29,15 +30,18 @@ def test_figure(study: Study, v: Verdict, order: Sequence[str]) -> tuple[Markup,
     conditions = spoken_of(study.plan, v)
     shown = conditions[:MOST_ROWS]
     rows = [(c.name, order.index(c.name), _values(study, c.name, h.metric)) for c in shown]
-    compared = h.contrast is not None and h.test != "auc"
-    lines = [] if compared or h.test == "auc" else [h.event.value] if h.event is not None else _edges(v)
+    compared = h.contrast is not None and h.test not in ("auc", "exponent")
+    # of a rank or a slope there is no threshold among the values themselves
+    apart = compared or h.test in ("auc", "exponent")
+    lines = [] if apart else [h.event.value] if h.event is not None else _edges(v)
     top = 30.0
     parts, bottom = _panel(
         rows, axis_label(h.metric), lines, h.event, top, None if compared or h.event is not None or h.test == "auc" else v
     )
     if compared:
         differences = _differences(study, v)
-        more, bottom = _panel([("difference", -1, differences)], "paired difference; thin: none", _edges(v), None, bottom + 34.0, v)
+        kind = "ratio" if h.test == "ratio" else "difference"
+        more, bottom = _panel([(kind, -1, differences)], f"paired {kind}; thin: none", _edges(v), None, bottom + 34.0, v)
         parts += more
     caption = _caption(study, v, len(conditions) - len(shown))
     return picture(WIDTH, bottom + 6.0, f"{h.name}: {caption}", *parts, class_=f"plot test {v.verdict}"), caption
@@ -53,7 +57,9 @@ def _values(study: Study, name: str, metric: str) -> Values:
 
 
 def _differences(study: Study, v: Verdict) -> Values:
-    """Of each replicate: its mean over the treatment's conditions less that over the contrast's, less the same of ``versus``."""
+    """Of each replicate: its mean over the treatment's conditions (or the best of them) less that over the contrast's, less the
+    same of ``versus``; for a ratio the first over the second.
+    """
     h, plan = v.hypothesis, study.plan
 
     def level(selection: object) -> Values:
@@ -61,8 +67,15 @@ def _differences(study: Study, v: Verdict) -> Values:
         values = np.stack([_values(study, c.name, h.metric) for c in found])
         if h.event is not None:
             return np.where(np.isnan(values).any(axis=0), np.nan, happens(values, h.event).all(axis=0))
+        if h.best is not None:
+            return np.asarray(values.min(axis=0) if h.best == "least" else values.max(axis=0))
+        if h.test == "ratio":
+            return np.asarray(np.exp(np.log(np.where(values > 0, values, np.nan)).mean(axis=0)))
         return np.asarray(values.mean(axis=0))
 
+    if h.test == "ratio":
+        above, below = [level(selection) for selection in h.selections.values()]
+        return np.asarray(above / below)
     first, second, *rest = [level(selection) for selection in h.selections.values()]
     return first - second - (rest[0] - rest[1] if rest else 0.0)
 
@@ -84,7 +97,7 @@ def _panel(
     """Rows of dots over one axis, the lines they are held against, and, where ``v`` is given, its estimate and interval below."""
     spread = [float(x) for _, _, values in rows for x in values if math.isfinite(x)]
     ends = [] if v is None else [x for x in (v.low, v.high, v.estimate) if math.isfinite(x)]
-    zero = [0.0] if v is not None and v.hypothesis.contrast is not None else []
+    zero = [nothing(v.hypothesis.test)] if v is not None and v.hypothesis.contrast is not None else []
     axis = axis_over([*spread, *lines, *ends, *zero], LABELS, WIDTH - 16.0)
     count = len(rows) + (v is not None)
     bottom = top + ROW * count + 4
@@ -125,7 +138,16 @@ def _row(name: str, position: int, values: Values, event: Event | None, axis: Ax
 
 
 def _estimate(v: Verdict, axis: Axis, y: float) -> Markup:
-    parts = [tag("text", "mean and interval", x=LABELS - 10, y=y + 4, text_anchor="end", class_="row")]
+    parts = [
+        tag(
+            "text",
+            "geometric mean, interval" if v.hypothesis.test == "ratio" else "mean and interval",
+            x=LABELS - 10,
+            y=y + 4,
+            text_anchor="end",
+            class_="row",
+        )
+    ]
     if math.isfinite(v.low):
         parts.append(tag("line", x1=axis.at(v.low) - 1, x2=axis.at(v.high) + 1, y1=y, y2=y, class_="span"))
     if math.isfinite(v.estimate):
@@ -144,12 +166,18 @@ def _caption(study: Study, v: Verdict, hidden: int) -> str:
         text[0] += f" (the first {MOST_DOTS} are drawn)"
     if h.test == "auc":
         text.append(f"the estimate {number(v.estimate)} is the chance that one of the treatment lies above one of the contrast")
+    elif h.test == "exponent":
+        text.append(f"the estimate {number(v.estimate)} is the slope of its logarithm over that of {h.over}, against {words.rule(v)}")
     elif h.event is not None:
         text.append(
             f"dashed: {h.event.op} {number(h.event.value)}, which {'each must be' if h.test == 'exact' else 'is counted'}; crosses are not"
         )
     else:
         text.append("bar: the mean; dashed: the smallest effect of interest" if h.value else "bar: the mean; dashed: the threshold")
+    if h.best is not None:
+        text.append(f"each replicate counts at its {h.best} over a side's conditions")
+    if is_timed(h.metric):
+        text.append("replicates of a block share a clock and so a value")
     if hidden:
         text.append(f"{hidden} more conditions are compared than drawn")
     if v.diverged:

@@ -39,6 +39,9 @@ _WHOLE = {
     "zero_depth": ("layers with zero gradient, measured", "layers"),
     "zero_depth_predicted": ("layers with zero gradient, predicted", "layers"),
     "plasticity_change": ("accuracy on the last task less that on the first", "share correct"),
+    "activation_sparsity": ("activations at zero", "share"),
+    "reached_target": ("networks that reached the target", "0 or 1 per network"),
+    "steps_to_target": ("when the target was reached", "training steps"),
     "zero_gradient_layers": ("layers whose gradient was always zero", "layers"),
 }
 _HEADS = {
@@ -69,6 +72,8 @@ def name_and_unit(metric: str) -> tuple[str, str]:
     if metric in _WHOLE:
         return _WHOLE[metric]
     head, _, tail = metric.partition(".")
+    if head == "time":  # made by a clock
+        return tail.replace("_", " "), "seconds" if "seconds" in tail else "as measured"
     said, unit = _HEADS.get(head, (head.replace("_", " "), _unit(head)))
     return (f"{said}, {tail.replace('_', ' ')}" if tail else said), unit
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from suite.report.words import SYMBOLS, in_order, number
-from suite.vocabulary import Outcome, Verdict
+from suite.vocabulary import Outcome, Verdict, is_timed
 
 
 def margin_rows(outcome: Outcome) -> list[dict[str, Any]]:
@@ -40,9 +40,27 @@ def edges(v: Verdict) -> tuple[float, float]:
     return (-math.inf, h.value) if h.direction == "less" else (h.value, math.inf)
 
 
+def _linear(v: Verdict) -> tuple[float, float, float, float, float]:
+    """The two edges, the interval's ends and the estimate on the scale on which the interval was formed: logarithms for a ratio."""
+    first, last = edges(v)
+    if v.hypothesis.test != "ratio":
+        return first, last, v.low, v.high, v.estimate
+    return _log(first), _log(last), _log(v.low), _log(v.high), _log(v.estimate)
+
+
+def _log(value: float) -> float:
+    """Minus infinity at zero and below, where a ratio cannot be."""
+    return value if math.isnan(value) or value == math.inf else -math.inf if value <= 0 else math.log(value)
+
+
 def smallest_effect(v: Verdict) -> float | None:
-    """The unit of distance: the threshold's own size, or the margin of an equality; None where the threshold is zero."""
+    """The unit of distance: the threshold's own size (of a ratio: its distance from one, by the logarithm), or the margin of an
+    equality; None where the threshold is no effect.
+    """
     h = v.hypothesis
+    if h.test == "ratio":
+        first, last, *_ = _linear(v)
+        return ((last - first) / 2 if h.direction == "equal" else abs(math.log(h.value)) if h.value > 0 else 0.0) or None
     return (h.margin if h.direction == "equal" else abs(h.value)) or None
 
 
@@ -53,13 +71,13 @@ def gap(v: Verdict) -> float | None:
     unit = smallest_effect(v)
     if v.hypothesis.test == "exact" or math.isnan(v.low) or unit is None:
         return None
-    low, high = edges(v)
+    low, high, bottom, top, _ = _linear(v)
     if v.verdict == "refuted":
-        return max(v.low - high, low - v.high) / unit
-    inside = min(v.low - low, high - v.high)
+        return max(bottom - high, low - top) / unit
+    inside = min(bottom - low, high - top)
     if v.verdict == "supported":
         return inside / unit
-    return max(inside, v.low - high, low - v.high) / unit
+    return max(inside, bottom - high, low - top) / unit
 
 
 def replicates_needed(v: Verdict) -> float | None:
@@ -68,14 +86,14 @@ def replicates_needed(v: Verdict) -> float | None:
     """
     if v.hypothesis.test == "exact" or math.isnan(v.low) or "identical" in v.note or "commonest" in v.note or v.low == v.high:
         return None
-    low, high = edges(v)
-    below, above = v.estimate - v.low, v.high - v.estimate
-    if low < v.estimate < high:  # leans to support: both ends must come inside
-        ratio = max(below / (v.estimate - low), above / (high - v.estimate))
-    elif v.estimate > high:
-        ratio = below / (v.estimate - high)
-    elif v.estimate < low:
-        ratio = above / (low - v.estimate)
+    low, high, bottom, top, estimate = _linear(v)
+    below, above = estimate - bottom, top - estimate
+    if low < estimate < high:  # leans to support: both ends must come inside
+        ratio = max(below / (estimate - low), above / (high - estimate))
+    elif estimate > high:
+        ratio = below / (estimate - high)
+    elif estimate < low:
+        ratio = above / (low - estimate)
     else:
         return None
     return v.n * ratio**2
@@ -85,11 +103,12 @@ def _replicates(v: Verdict) -> str:
     needed = replicates_needed(v)
     if needed is None:
         return "—"
+    unit = " blocks" if is_timed(v.hypothesis.metric) else ""  # replicates that share a clock count once
     if needed < 10:
-        return "fewer than 10"
+        return f"fewer than 10{unit}"
     if needed > 1e6:
         return "more than a million"
-    return f"about {math.ceil(needed)}"
+    return f"about {math.ceil(needed)}{unit}"
 
 
 def _distance(v: Verdict, distance: float | None) -> str:

@@ -65,17 +65,25 @@ class Mark:
         return f"{what} {number(self.estimate)}{span}; {rule}: {self.verdict}"
 
 
+def nothing(test: str) -> float:
+    """The value of no effect: one for a ratio, else zero."""
+    return 1.0 if test == "ratio" else 0.0
+
+
 def domain(mark: Mark) -> tuple[float, float]:
-    """The values a strip spans: 0 to 1 for shares of replicates; else the rule, the interval and, except for equality, zero."""
+    """The values a strip spans: 0 to 1 for shares of replicates; else the rule, the interval and, except for equality, no effect."""
     if mark.test == "exact" or (mark.test in ("proportion", "auc") and min(_finite(mark.low, mark.estimate)) >= 0):
         return 0.0, 1.0
     if mark.direction == "equal":
         reach = max([1.5 * mark.margin, *(1.1 * abs(v - mark.value) for v in _finite(mark.low, mark.high, mark.estimate, mark.reference))])
         return mark.value - reach, mark.value + reach
-    seen = _finite(0.0, mark.value, mark.low, mark.high, mark.estimate, mark.reference)
+    seen = _finite(nothing(mark.test), mark.value, mark.low, mark.high, mark.estimate, mark.reference)
     low, high = min(seen), max(seen)
     if low == high:
         return low - 1.0, high + 1.0
+    if mark.test == "ratio" and low > 0:
+        room = (high / low) ** 0.12
+        return low / room, high * room
     # room beyond the threshold, so that the region of support shows even where nothing lies in it
     room = 0.12 * (high - low)
     return low - room, high + room
@@ -86,18 +94,20 @@ def _finite(*values: float) -> list[float]:
 
 
 def strip(mark: Mark, width: float = 170.0, figures: bool = False) -> Markup:
-    """The picture. Shaded: where the interval must lie to support the statement; dashed: the threshold; thin: zero. With
+    """The picture. Shaded: where the interval must lie to support the statement; dashed: the threshold; thin: no effect. With
     ``figures``, the threshold's value is written below. The mark's shape tells the verdict as well as its colour does.
     """
-    axis = Axis(*domain(mark), 6.0, width - 6.0)
+    low, high = domain(mark)
+    axis = Axis(low, high, 6.0, width - 6.0, mark.test == "ratio" and low > 0)  # half as much is as far from 1 as twice as much
+    none = nothing(mark.test)
     middle, bottom = 12.0, 22.0
     parts: list[Markup] = [tag("line", x1=axis.start, x2=axis.end, y1=middle, y2=middle, class_="grid")]
     first, last = (axis.at(v) if math.isfinite(v) else end for v, end in zip(mark.aim, (axis.start, axis.end), strict=True))
     parts.append(tag("rect", x=first - (2 if first == last else 0), y=3.0, width=max(last - first, 4.0), height=18.0, class_="aim"))
     edges = [edge for edge in dict.fromkeys((first, last)) if edge not in (axis.start, axis.end)] or [last]
     parts += [tag("line", x1=edge, x2=edge, y1=2.0, y2=bottom, class_="threshold") for edge in edges]
-    if axis.low < 0 < axis.high and mark.value != 0:
-        parts.append(tag("line", x1=axis.at(0), x2=axis.at(0), y1=6.0, y2=18.0, class_="axis"))
+    if axis.low < none < axis.high and mark.value != none:
+        parts.append(tag("line", x1=axis.at(none), x2=axis.at(none), y1=6.0, y2=18.0, class_="axis"))
     if math.isfinite(mark.low) and math.isfinite(mark.high):
         x1, x2 = axis.at(mark.low), axis.at(mark.high)
         parts.append(tag("line", x1=x1 - (1 if x2 - x1 < 2 else 0), x2=x2 + (1 if x2 - x1 < 2 else 0), y1=middle, y2=middle, class_="span"))

@@ -17,7 +17,7 @@ from suite.report.curves import POINTS, chart, charted
 from suite.report.evidence import test_figure as drawn_test
 from suite.report.margins import gap, margin_rows, replicates_needed, weakest_control
 from suite.report.page import render
-from suite.report.strips import Mark
+from suite.report.strips import Mark, domain
 from suite.report.styles import class_of, drawing_order, settling, told
 from suite.report.units import heat_map, layer_maps, predictions
 from suite.vocabulary import Event, Reference, Verdict, Versus
@@ -122,6 +122,38 @@ def test_counterexamples_are_crosses():
 def test_margins_are_what_anyone_can_work_out(v, distance, n):
     assert gap(v) == (None if distance is None else pytest.approx(distance))
     assert replicates_needed(v) == (None if n is None else pytest.approx(n))
+
+
+@pytest.mark.parametrize(
+    ("v", "distance", "n"),
+    [
+        # a ratio lives on its logarithm: [4, 16] around 8 against > 2: one doubling beyond it, the smallest effect is one doubling;
+        # the half-width is one doubling of a distance of two
+        (verdict("supported", 8.0, 4.0, 16.0, test="ratio", value=2.0, contrast={}), 1.0, 64 / 4),
+        (verdict("refuted", 0.5, 0.25, 1.0, test="ratio", value=2.0, contrast={}), 1.0, 64 / 4),
+        (verdict("inconclusive", 2 * 2**0.5, 2**0.5, 4 * 2**0.5, test="ratio", value=2.0, contrast={}), -0.5, 64 * 4),
+        (verdict("supported", 0.25, 0.125, 0.5, test="ratio", value=1.0, direction="less", contrast={}), None, 64 / 4),
+    ],
+)
+def test_margins_of_a_ratio_go_by_its_logarithm(v, distance, n):
+    assert gap(v) == (None if distance is None else pytest.approx(distance))
+    assert replicates_needed(v) == pytest.approx(n)
+
+
+def test_a_ratio_is_drawn_as_one():
+    h = replace(decided("effect").hypothesis, test="ratio", value=1.5)
+    (v,) = decide([h], STUDY.plan.conditions, STUDY.traces, 0.9, 0).verdicts
+    picture, _ = drawn_test(STUDY, v, ORDER)
+    pairs = STUDY.traces["heavy"].finals["dead_fraction"] / STUDY.traces["plain"].finals["dead_fraction"]
+    assert "paired ratio" in picture
+    dots = re.findall(r'd="([^"]*)" class="dots"', picture)[-1]
+    x = [float(text.split()[0]) for text in dots.removeprefix("M").split("M")]
+    order = np.argsort(pairs[np.isfinite(pairs)])
+    assert np.all(np.diff(np.array(x)[order]) >= -0.11)
+    assert len(x) == 7
+    assert "geometric mean, interval" in picture
+    low, high = domain(Mark.of(v))
+    assert low < 1 < high  # no effect
 
 
 def test_margins_agree_with_the_decision():
