@@ -274,3 +274,22 @@ def test_a_name_cannot_lead_out_of_the_folder():
     files = render(replace(STUDY, outcome=outcome))
     assert "figures/hypothesis_.._.._.._evil_name.svg" in files
     assert not any(".." in part for name in files for part in name.split("/") if part == "..")
+
+
+def test_an_exponent_of_a_clock_is_told_in_words_and_blocks():
+    sizes = {"plain": 10.0, "heavy": 100.0}
+    traces = {}
+    for name, trace in STUDY.traces.items():
+        seconds = np.repeat([1.0, 1.1, 0.9, 1.05], 2) * 1e-3 * sizes[name] ** 2
+        finals = {**trace.finals, "time.step_seconds": seconds, "parameters": np.full(8, sizes[name])}
+        traces[name] = replace(trace, finals=finals, diverged_at=np.full(8, -1))
+    h = hypothesis("grows", "treatment", test="exponent", metric="time.step_seconds", over="parameters", treatment={}, value=1.5)
+    best = hypothesis("best", "treatment", "boundary", metric="time.step_seconds", treatment={}, best="least", direction="less", value=1.0)
+    found = decide([h, best], STUDY.plan.conditions, traces, 0.9, 0, block_size=2).verdicts
+    study = replace(STUDY, traces=traces, outcome=replace(STUDY.outcome, verdicts=(*found, *STUDY.outcome.verdicts[3:])))
+    page = " ".join(render(study)["report.html"].decode().split())
+    assert found[0].estimate == pytest.approx(2.0)
+    assert "the estimate 2 is the slope of its logarithm over that of parameters" in page
+    assert "replicates of a block share a clock and so a value" in page
+    assert "step seconds (seconds)" in page
+    assert {row["name"]: row["replicates"] for row in margin_rows(study.outcome)}["best"].endswith("blocks")
