@@ -226,11 +226,14 @@ class Executor:
 
 @dataclass
 class Tracking:
-    """The MLflow mirror. ``runs`` is conditions or replicates; ``uri`` null means MLFLOW_TRACKING_URI or mlflow.db."""
+    """The MLflow mirror. ``runs`` is conditions or replicates; ``uri`` null means MLFLOW_TRACKING_URI or mlflow.db; a store that
+    takes longer than ``patience`` seconds to take a study is given up on.
+    """
 
     enabled: bool = True
     uri: str | None = None
     runs: str = "conditions"
+    patience: float = 180.0
 
 
 @dataclass

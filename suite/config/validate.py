@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -81,6 +82,8 @@ def validate(settings: Settings, where: str = "") -> None:
     _remedy(s, need)
     need(s.data.noise >= 0, f"data.noise={s.data.noise} must not be negative")
     _executor(s.executor, need)
+    patience = s.tracking.patience
+    need(0 < patience <= threading.TIMEOUT_MAX, f"tracking.patience={patience} must be above zero, in seconds")
 
 
 Need = Callable[[bool, str], None]

@@ -13,7 +13,7 @@ from suite.record.write import rewrite_report
 from suite.report import terminal
 from suite.report.index import BEGIN, build_index, update_readme
 from suite.report.page import render
-from suite.study.mirror import mirror_record, tell_unavailable
+from suite.study.mirror import MirrorProcess, tell_unavailable
 from suite.study.publish import write_index
 from suite.tracking.links import TrackingUnavailable
 from suite.vocabulary import RequestError
@@ -49,11 +49,16 @@ def sync(record_dir: str) -> int:
     record = Path(record_dir)
     if not (record / "verdict.json").is_file():
         raise RequestError(f"{record_dir}: this is not a finished record, there is no verdict.json in it")
-    console = Console()
+    read_study(record)
+    console = terminal.console()
+    waiting = MirrorProcess(Tracking())
     try:
-        links = mirror_record(record, Tracking())
+        links = waiting.write(record)
     except TrackingUnavailable as reason:
         tell_unavailable(reason, record, console)
         return 1
+    except BaseException:
+        waiting.abandon()
+        raise
     terminal.print_where_to_look(record, links, console)
     return 0

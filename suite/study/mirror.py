@@ -10,16 +10,18 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 
 from suite.config.schema import Tracking
+from suite.record.lease import Holder, Leases, is_dead, myself
+from suite.tracking import orphans
 from suite.tracking.links import Links, TrackingUnavailable
 
-#: A store that takes longer than this to take a study is given up on.
-PATIENCE_SECONDS = 180.0
 
 
 def mirror_record(record: Path, tracking: Tracking) -> Links:
@@ -29,13 +31,44 @@ def mirror_record(record: Path, tracking: Tracking) -> Links:
     from suite.tracking.mirror import mirror
 
     study = read_study(record)
-    return mirror(study, record, tracking.uri, tracking.runs, title_of(study), note_of(study))
+    return mirror(study, record, tracking.uri, tracking.runs, title_of(study), note_of(study), _writer())
+
+
+def _writer() -> dict[str, str]:
+    me = myself("")
+    return {orphans.HOST: me.host, orphans.MACHINE: me.machine, orphans.PID: str(me.pid), orphans.BORN: me.born}
+
+
+def _is_gone(tags: Mapping[str, str]) -> bool:
+    pid = tags.get(orphans.PID, "")
+    if not pid.isascii() or not pid.isdigit():
+        return False
+    return is_dead(Holder(tags.get(orphans.HOST, ""), tags.get(orphans.MACHINE, ""), int(pid), tags.get(orphans.BORN, ""), "", ""))
+
+
+@contextmanager
+def _alone(uri: str, record: Path | None) -> Iterator[None]:
+    """One process at a time: with a SQLite file, whose first migration and whose writes do not bear company, else with a record,
+    which two processes would give two sets of runs.
+    """
+    if uri.startswith("sqlite:///"):
+        path = Path(uri.removeprefix("sqlite:///")).absolute()
+        folder, name = path.parent, f".{path.name}"
+    elif record is not None and os.access(record.parent, os.W_OK):
+        folder, name = record.parent / ".blocks" / "leases", f"mlflow-{record.name}"
+    else:
+        # nothing to guard yet, or a folder that nobody can write a second time either
+        yield
+        return
+    with Leases(folder, "") as leases, leases.hold(name, lambda holder: None):
+        yield
 
 
 class MirrorProcess:
     """The waiting process: started early, told the record's folder at the end."""
 
     def __init__(self, tracking: Tracking) -> None:
+        self.patience = tracking.patience
         self.process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", "suite.study.mirror", json.dumps(asdict(tracking))],
             stdin=subprocess.PIPE,
@@ -50,11 +83,11 @@ class MirrorProcess:
     def write(self, record: Path) -> Links:
         """Hand over the record and wait for the links. Raises TrackingUnavailable."""
         try:
-            answer, _ = self.process.communicate(f"{record}\n", timeout=PATIENCE_SECONDS)
+            answer, _ = self.process.communicate(f"{record}\n", timeout=self.patience)
             body = json.loads(answer.strip().splitlines()[-1])
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise TrackingUnavailable(f"the store did not take the study within {PATIENCE_SECONDS:.0f} s") from None
+            self.abandon()
+            raise TrackingUnavailable(f"the store did not take the study within {self.patience:g} s") from None
         except (OSError, ValueError, IndexError) as error:
             raise TrackingUnavailable(f"the process that writes to MLflow ended without an answer ({error})") from error
         if "error" in body:
@@ -79,11 +112,15 @@ def _main(tracking: Tracking) -> None:
 
     answer: dict[str, str]
     try:
-        open_store(store_uri(tracking.uri))
+        uri = store_uri(tracking.uri)
+        with _alone(uri, None):
+            client = open_store(uri)
+            orphans.close_orphans(client, _is_gone)
         line = sys.stdin.readline().strip()
         if not line:
             return
-        answer = asdict(mirror_record(Path(line), tracking))
+        with _alone(uri, Path(line)):
+            answer = asdict(mirror_record(Path(line), tracking))
     except Exception as error:  # whatever it is, the parent must hear of it in one line
         answer = {"error": str(error).splitlines()[0] if str(error) else type(error).__name__}
     print(json.dumps(answer), flush=True)

@@ -32,21 +32,23 @@ BATCH = 1000
 BANDED = ("dead_fraction", "train_loss", "test_accuracy")
 
 
-def mirror(study: Study, record: Path, uri: str | None, runs: str, title: str, note: str) -> Links:
-    """Write the study and return where to look. ``title`` heads the study's run, ``note`` is its Markdown text.
+def mirror(
+    study: Study, record: Path, uri: str | None, runs: str, title: str, note: str, writer: Mapping[str, str] | None = None
+) -> Links:
+    """Write the study and return where to look. ``title`` heads the study's run, ``note`` is its Markdown text, ``writer`` are
+    tags that name this process, so that runs it leaves unfinished can be told from those being written.
 
     Raises TrackingUnavailable, in one line, where the store cannot be opened or stops answering.
     """
     address = store_uri(uri)
     client = open_store(address)
-    from mlflow.exceptions import MlflowException
-
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _Writer(client, study, record, address, title, note).write(runs)
-    except (MlflowException, OSError) as error:
-        raise TrackingUnavailable(f"{address}: {str(error).splitlines()[0]}") from error
+            return _Writer(client, study, record, address, title, note, writer or {}).write(runs)
+    except Exception as error:  # a store fails in more ways than MLflow has names for, and the record is safe
+        lines = str(error).strip().splitlines()
+        raise TrackingUnavailable(f"{address}: {lines[0] if lines else type(error).__name__}") from error
 
 
 #: How a verdict is marked in a list of many.
@@ -54,8 +56,11 @@ MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
 
 
 class _Writer:
-    def __init__(self, client: MlflowClient, study: Study, record: Path, uri: str, title: str, note: str) -> None:
+    def __init__(
+        self, client: MlflowClient, study: Study, record: Path, uri: str, title: str, note: str, writer: Mapping[str, str]
+    ) -> None:
         self.client, self.study, self.record, self.uri, self.title, self.note = client, study, record, uri, title, note
+        self.writer = dict(writer)
         self.finished = int(datetime.fromisoformat(study.provenance["finished"]).timestamp() * 1000)
         self.started = int(datetime.fromisoformat(study.provenance["started"]).timestamp() * 1000)
         # a study made again by other code has the same plan and other numbers: it is another set of runs
@@ -89,11 +94,21 @@ class _Writer:
         found = self.client.get_experiment_by_name(name)
         if found is not None and found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
-        identifier = str(found.experiment_id) if found else self.client.create_experiment(name, artifact_location(self.uri))
+        identifier = str(found.experiment_id) if found else self._new_experiment(name)
         self.client.set_experiment_tag(identifier, "mlflow.note.content", self.note)
         # MLflow 3 opens experiments in its GenAI layout unless it is told what they are
         self.client.set_experiment_tag(identifier, "mlflow.experimentKind", "custom_model_development")
         return identifier
+
+    def _new_experiment(self, name: str) -> str:
+        try:
+            return str(self.client.create_experiment(name, artifact_location(self.uri)))
+        except Exception:
+            # another process may have made it in the meantime
+            found = self.client.get_experiment_by_name(name)
+            if found is None:
+                raise
+            return str(found.experiment_id)
 
     def _view(self, experiment: str) -> None:
         metrics = {key for trace in self.study.traces.values() for key in (*trace.curves, *trace.finals)}
@@ -108,9 +123,10 @@ class _Writer:
         found = self.client.search_runs([experiment], wanted, max_results=1)
         if found:
             run = str(found[0].info.run_id)
-            self.client.set_tag(run, "mlflow.runName", name)
+            for key, value in {**self.writer, "mlflow.runName": name}.items():
+                self.client.set_tag(run, key, value)
             return run
-        more = {"mlflow.parentRunId": parent} if parent else {}
+        more = self.writer | ({"mlflow.parentRunId": parent} if parent else {})
         return str(self.client.create_run(experiment, self.started, {**tags, **more}, name).info.run_id)
 
     def _study_run(self, run: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import threading
 import time
@@ -21,20 +20,6 @@ from suite.tracking.store import open_store
 from suite.tracking.view import SECTIONS, TAG, read_view_state, view_state
 
 STUDY = make_study()
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory):
-    """Creating the tables takes seconds: once for all tests."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    open_store(f"sqlite:///{path}")
-    return path
-
-
-@pytest.fixture
-def store(empty_store, tmp_path):
-    shutil.copy(empty_store, tmp_path / "mlflow.db")
-    return f"sqlite:///{tmp_path / 'mlflow.db'}"
 
 
 def mirrored(store, tmp_path, study=STUDY, runs="conditions"):
