@@ -12,6 +12,8 @@ from suite.config.schema import Executor, Settings
 from suite.vocabulary import RequestError
 
 FLOAT16_MAX = 65504.0
+#: Far above any study, and low enough to be refused before memory is.
+MOST_REPLICATES, MOST_NUMBERS = 10**6, 10**9
 
 
 def validate(settings: Settings, where: str = "") -> None:
@@ -25,7 +27,9 @@ def validate(settings: Settings, where: str = "") -> None:
             raise RequestError(prefix + text)
 
     need(s.replicates >= 1, f"replicates={s.replicates} must be at least 1")
+    need(s.replicates <= MOST_REPLICATES, f"replicates={s.replicates} must be at most {MOST_REPLICATES}")
     need(s.seed >= 0, f"seed={s.seed} must not be negative")
+    need(s.seed < 2**63, f"seed={s.seed} must be below 2^63")
     need(o.lr > 0 and math.isfinite(o.lr), f"optimizer.lr={o.lr} must be above zero")
     need(0 <= o.momentum < 1, f"optimizer.momentum={o.momentum} must lie in [0, 1)")
     need(not o.nesterov or (o.momentum > 0 and o.name == "sgd"), "optimizer.nesterov=true needs sgd with optimizer.momentum above 0")
@@ -69,6 +73,8 @@ def validate(settings: Settings, where: str = "") -> None:
     need("late" not in p.extra or p.late_steps <= t.steps, f"probes.late_steps={p.late_steps} exceeds train.steps={t.steps}")
     for key in ("examples", "features", "classes"):
         need(getattr(s.data, key) >= 1, f"data.{key}={getattr(s.data, key)} must be at least 1")
+    numbers = 2 * s.data.examples * s.data.features
+    need(numbers <= MOST_NUMBERS, f"data.examples and data.features ask for {numbers} numbers, and {MOST_NUMBERS} is the limit")
     need(math.isfinite(s.data.offset), f"data.offset={s.data.offset} must be finite")
     need(
         s.data.target_scale > 0 and math.isfinite(s.data.target_scale),

@@ -16,6 +16,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from postgres import cluster, free_port, programs  # noqa: E402
 
+from suite.__main__ import main  # noqa: E402
 from suite.record.read import read_study  # noqa: E402
 from suite.tracking.store import open_store  # noqa: E402
 
@@ -55,14 +56,6 @@ def server(tmp_path_factory):
             process.wait(30)
 
 
-def suite(folder: Path, server: str, *arguments: str) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": server, "CI": "true"}
-    command = [sys.executable, "-m", "suite", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, env=environment)
-    assert done.returncode == 0, done.stderr + done.stdout
-    return done.stdout
-
-
 def arrived(client, run, keys) -> dict[str, list[tuple[int, float]]]:
     """Every row of every metric, in the order of steps; a number that was sent twice would be here twice."""
     found = {key: client.get_metric_history(run.info.run_id, key) for key in keys}
@@ -73,12 +66,14 @@ def expected(steps, values) -> list[tuple[int, float]]:
     return [(int(step), float(value)) for step, value in zip(steps, values, strict=True) if math.isfinite(value)]
 
 
-def test_every_number_of_the_record_is_in_the_database_and_twice_is_once(server, tmp_path):
+def test_every_number_of_the_record_is_in_the_database_and_twice_is_once(server, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     folder = tmp_path / "my" / "scenario"
     folder.mkdir(parents=True)
     (folder / "tiny.yaml").write_bytes(STUDY.read_bytes())
-    out = suite(tmp_path, server, "--config-dir", "my", "+scenario=tiny", "replicates=3", "tracking.runs=replicates", "device=cpu")
-    assert server in out
+    assert main(["--config-dir", "my", "+scenario=tiny", "replicates=3", "tracking.runs=replicates", "device=cpu"]) == 0
+    assert server in capsys.readouterr().out
     record = tmp_path / "results" / "tiny"
     study = read_study(record)
     client = open_store(server)
@@ -114,7 +109,7 @@ def test_every_number_of_the_record_is_in_the_database_and_twice_is_once(server,
         local = client.download_artifacts(by_level["study"][0].info.run_id, name, str(tmp_path))
         assert Path(local).read_bytes() == (record / name).read_bytes()
 
-    suite(tmp_path, server, "sync", "results/tiny")
+    assert main(["sync", "results/tiny"]) == 0
     again = client.search_runs([experiment])
     assert {run.info.run_id for run in again} == {run.info.run_id for run in runs}
     first = by_level["condition"][0]
