@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from suite.stopping import Stopped, stoppable
 from suite.vocabulary import RequestError, RunFailed
@@ -138,12 +138,17 @@ def _study(arguments: list[str]) -> int:
     codes: list[int] = []
     wrong: list[Exception] = []
 
+    crashed: list[Exception] = []
+
     def job(cfg: DictConfig) -> None:
         try:
             codes.append(study_of(cfg))
         except (RequestError, RunFailed, OSError, RecursionError, HydraException, OmegaConfBaseException) as error:
             # raised out of a job, Hydra would print a line of its own before ours
             wrong.append(error)
+        except Exception as error:
+            crashed.append(error)
+            raise
 
     def study_of(cfg: DictConfig) -> int:
         if cfg.get("scenario") is None:
@@ -166,6 +171,13 @@ def _study(arguments: list[str]) -> int:
         raise RequestError(_one_line(error, overrides)) from error
     except SystemExit as stop:
         return WRONG if stop.code not in (0, None) else OK
+    except (RequestError, RunFailed, OSError, RecursionError):
+        raise
+    except Exception as error:
+        if error in crashed:  # a fault of ours
+            raise
+        # Hydra's own settings are wrong in a way that Hydra has no words for
+        raise RequestError(f"Hydra cannot use these settings ({type(error).__name__}: {_one_line(error, overrides)})") from error
     finally:
         sys.argv = before
     return max(codes, default=OK)
@@ -178,13 +190,20 @@ def _check_flags(arguments: Sequence[str]) -> None:
     from suite.config.choices import nearest
     from suite.config.compose import known_keys
 
-    flags = [flag for action in get_args_parser()._actions for flag in action.option_strings]
+    parser = get_args_parser()
+    flags = [flag for action in parser._actions for flag in action.option_strings]
     for argument in arguments:
         if argument.startswith("-") and argument.split("=")[0] not in flags:
             key = nearest(argument.split("=")[0].lstrip("-"), known_keys())
             raise RequestError(
                 f"{argument}: there is no such flag; settings are written KEY=VALUE, such as {key}=…, and --help shows the rest"
             )
+
+    def refuse(message: str) -> NoReturn:
+        raise RequestError(message)
+
+    parser.error = refuse  # it would print a page of usage
+    parser.parse_args(list(arguments))
 
 
 def _folders(arguments: list[str], own: list[Path]) -> list[Path]:

@@ -6,12 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-#: libyaml's safe loader where PyYAML has it, which reads the whole catalogue eight times as fast.
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from suite.config import scenario_file
+from suite.config.paths import groups
 
 
 @dataclass(frozen=True)
@@ -36,25 +33,12 @@ def catalogue(folders: Sequence[Path]) -> list[Entry]:
     return [found[name] for name in sorted(found)]
 
 
-def _parsed(path: Path) -> tuple[Any, str | None]:
-    """The file's content, or one line naming the fault and its place. The loader builds plain data, whatever the tags say."""
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER), None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f":{mark.line + 1}" if mark else ""
-        return None, f"{path.parent.name}/{path.name}{line}: not valid YAML: {error.problem or error.context}"
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        return None, f"{path.parent.name}/{path.name}: cannot be read: {str(error).splitlines()[0]}"
-
-
 def _entry(path: Path) -> Entry:
-    body, error = _parsed(path)
-    scenario = body.get("scenario") if isinstance(body, Mapping) else None
-    if error is None and not isinstance(scenario, Mapping):
-        error = f"{path.parent.name}/{path.name}: there is no 'scenario:' section"
-    if error is not None or not isinstance(scenario, Mapping):
-        return Entry(path.stem, "", {}, "", 0, None, error)
+    try:
+        body = scenario_file.read(path, groups())
+    except scenario_file.Fault as fault:
+        return Entry(path.stem, "", {}, "", 0, None, str(fault))
+    scenario = body["scenario"]
     factors, conditions = scenario.get("factors"), scenario.get("conditions")
     if isinstance(factors, Mapping):
         sizes = [len(levels) if isinstance(levels, list) else 1 for levels in factors.values()]

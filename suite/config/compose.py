@@ -18,7 +18,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from suite.config.choices import nearest
-from suite.config.paths import CONF
+from suite.config.paths import groups
 from suite.config.scenario import ScenarioSpec, parse_scenario
 from suite.config.schema import NUMERIC_KEYS, Settings
 from suite.config.validate import validate
@@ -41,11 +41,6 @@ class StudyRequest:
     factors: tuple[str, ...]
     deviations: tuple[str, ...]
     origin: str
-
-
-def groups() -> dict[str, tuple[str, ...]]:
-    """Hydra's groups and their choices, as they stand in conf/."""
-    return {folder.name: tuple(sorted(path.stem for path in folder.glob("*.yaml"))) for folder in sorted(CONF.iterdir()) if folder.is_dir()}
 
 
 def known_keys() -> tuple[str, ...]:
@@ -72,6 +67,10 @@ def check_overrides(overrides: Sequence[str], scenarios: Sequence[str]) -> None:
         except HydraException as error:
             raise RequestError(f"{text}: cannot be read as KEY=VALUE ({str(error).splitlines()[0]})") from error
         key = override.key_or_group
+        if override.is_delete():
+            raise RequestError(f"{text}: a key cannot be removed, since its default would silently take its place; give it a value")
+        if "_target_" in text:
+            raise RequestError(f"{text}: settings are data and cannot name code")
         if key == "scenario":
             for name in _values(override):
                 if name not in scenarios:
@@ -83,7 +82,7 @@ def check_overrides(overrides: Sequence[str], scenarios: Sequence[str]) -> None:
                 raise RequestError(f"{text}: write +{text}, a scenario is added to the defaults")
         elif key.startswith(("scenario.", "hydra.", "hydra/")):
             continue
-        elif key in choices and not override.is_delete():
+        elif key in choices:
             for choice in _values(override):
                 if not isinstance(choice, Mapping) and choice not in choices[key]:
                     raise RequestError(

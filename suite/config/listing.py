@@ -26,7 +26,7 @@ def print_catalogue(entries: list[Entry], results_dir: Path) -> None:
         claims = "\n".join(f"{name} {text}" for name, text in entry.claims.items())
         size = f"{entry.conditions} conditions × {entry.replicates or 64} replicates"
         table.add_row(entry.name, Text(claims), Text(f"{size}: {entry.design}"), Text(_last_verdict(entry, results_dir)))
-    console = Console()
+    console = Console(markup=False, emoji=False)
     console.print(table)
     console.print("run one:  python -m suite +scenario=born_dead      help:  python -m suite --help", highlight=False)
 

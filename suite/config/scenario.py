@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, get_args
@@ -22,6 +23,8 @@ from suite.vocabulary import (
     Versus,
 )
 
+#: Names that already mean something in a results folder.
+RESERVED = ("archive", "benchmarks")
 OPERATORS = (">", ">=", "<", "<=", "==", "!=")
 
 
@@ -74,6 +77,8 @@ def parse_scenario(node: Any, origin: str) -> ScenarioSpec:
     for key in _REQUIRED:
         if not node.get(key):
             raise RequestError(f"{origin}: scenario.{key} is missing")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", str(node["name"])) or str(node["name"]) in RESERVED:
+        raise RequestError(f"{origin}: scenario.name={node['name']!r} names a folder: letters, digits, - and _ (not {', '.join(RESERVED)})")
     factors, conditions = node.get("factors") or {}, node.get("conditions") or {}
     if bool(factors) == bool(conditions):
         raise RequestError(f"{origin}: give either scenario.factors (full factorial) or scenario.conditions (listed)")

@@ -26,6 +26,8 @@ def validate(settings: Settings, where: str = "") -> None:
         if not holds:
             raise RequestError(prefix + text)
 
+    for key, path in (("results_dir", s.results_dir), ("data_dir", s.data_dir)):
+        need(bool(path.strip()) and "\0" not in path, f"{key}={path!r} must name a folder")
     need(s.replicates >= 1, f"replicates={s.replicates} must be at least 1")
     need(s.replicates <= MOST_REPLICATES, f"replicates={s.replicates} must be at most {MOST_REPLICATES}")
     need(s.seed >= 0, f"seed={s.seed} must not be negative")

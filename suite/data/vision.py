@@ -13,6 +13,7 @@ import os
 import socket
 import struct
 import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,6 +62,7 @@ CIFAR_MD5 = {
     "data_batch_4": "634d18415352ddfa80567beed471001a",
     "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
     "test_batch": "40351d587109b95175f43aff81a1287e",
+    "batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
 }
 DOWNLOAD_TIMEOUT = 30.0
 
@@ -75,7 +77,7 @@ def fashion_mnist(config: Data, data_dir: Path) -> Dataset:
             _unpack_debian(raw)
         else:
             _download("FashionMNIST", data_dir, raw, " or install Debian's package dataset-fashion-mnist")
-    contents = [_checked((raw / part).read_bytes(), FASHION_MD5[part], raw / part) for part in PARTS]
+    contents = [_checked(_read(raw / part), FASHION_MD5[part], raw / part) for part in PARTS]
     return _grey("fashion_mnist", contents, mean=0.2860, std=0.3530)
 
 
@@ -86,7 +88,7 @@ def mnist(config: Data, data_dir: Path) -> Dataset:
     raw = data_dir / "MNIST" / "raw"
     if not all((raw / f"{part}.gz").is_file() for part in PARTS):
         _download("MNIST", data_dir, raw, "")
-    contents = [gzip.decompress(_checked((raw / f"{part}.gz").read_bytes(), MNIST_GZ_MD5[part], raw / f"{part}.gz")) for part in PARTS]
+    contents = [gzip.decompress(_checked(_read(raw / f"{part}.gz"), MNIST_GZ_MD5[part], raw / f"{part}.gz")) for part in PARTS]
     return _grey("mnist", contents, mean=0.1307, std=0.3081)
 
 
@@ -98,7 +100,7 @@ def cifar10(config: Data, data_dir: Path) -> Dataset:
     if not all((folder / name).is_file() for name in CIFAR_MD5):
         _download("CIFAR10", data_dir, folder, "")
     for name, md5 in CIFAR_MD5.items():
-        _checked((folder / name).read_bytes(), md5, folder / name)
+        _checked(_read(folder / name), md5, folder / name)
     from torchvision.datasets import CIFAR10
 
     train, test = CIFAR10(str(data_dir), train=True), CIFAR10(str(data_dir), train=False)
@@ -114,6 +116,13 @@ def cifar10(config: Data, data_dir: Path) -> Dataset:
         mean=0.4734,
         std=0.2516,
     )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _checked(content: bytes, md5: str, path: Path) -> bytes:
@@ -145,7 +154,11 @@ def _unpack_debian(raw: Path) -> None:
     raw.mkdir(parents=True, exist_ok=True)
     for part in PARTS:
         source = DEBIAN_FASHION / f"{part}.gz"
-        content = _checked(gzip.decompress(source.read_bytes()), FASHION_MD5[part], source)
+        try:
+            content = gzip.decompress(source.read_bytes())
+        except (OSError, EOFError, zlib.error) as error:
+            raise RequestError(f"{source}: the file is damaged ({error}); install its package again") from error
+        _checked(content, FASHION_MD5[part], source)
         # whole or not at all: two studies may unpack at the same moment
         handle, temporary = tempfile.mkstemp(dir=raw, prefix=part)
         with os.fdopen(handle, "wb") as file:

@@ -5,22 +5,27 @@ from __future__ import annotations
 import io
 import json
 import math
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from suite.record.canonical import plan_from_json, plan_sha256
 from suite.record.tables import traces_from
-from suite.vocabulary import Outcome, RequestError, Study, Verdict
+from suite.record.typed import check
+from suite.vocabulary import Outcome, Plan, RequestError, Study, Verdict
 
 
 def read_study(folder: Path) -> Study:
     """The study of a record. Raises RequestError, naming the file, where a part is missing, damaged or of another plan."""
     name = "plan.json"
+    if linked := next((path for path in sorted(folder.rglob("*")) if path.is_symlink()), None):
+        raise RequestError(f"{linked}: is a symbolic link; a record is made of files alone")
     try:
         plan = plan_from_json((folder / name).read_text(encoding="utf-8"))
+        check(plan, Plan, "plan")
         name = "verdict.json"
         verdict = json.loads((folder / name).read_text(encoding="utf-8"))
         if verdict["plan_sha256"] != plan_sha256(plan):
@@ -32,6 +37,7 @@ def read_study(folder: Path) -> Study:
             tuple(_verdict(h, verdict["hypotheses"][h.name]) for h in plan.hypotheses),
             tuple(verdict["failed_controls"]),
         )
+        check(outcome, Outcome, "verdict")
         name = "replicates.parquet"
         replicates = pq.read_table(io.BytesIO((folder / name).read_bytes()))
         name = "curves.parquet"
@@ -40,13 +46,23 @@ def read_study(folder: Path) -> Study:
         timings = json.loads((folder / name).read_text(encoding="utf-8"))
         name = "provenance.json"
         provenance = json.loads((folder / name).read_text(encoding="utf-8"))
+        check(provenance, Mapping[str, Any], name)
+        for key in ("started", "finished"):
+            datetime.fromisoformat(provenance[key])
+        name = "timings.json"
+        check(timings, Mapping[str, Mapping[str, float]], name)
+        name = "verdict.json"
+        check(verdict["study"], str, "study")
         name = "replicates.parquet"
-        return Study(verdict["study"], plan, outcome, traces_from(plan, replicates, curves, timings), provenance)
+        traces = traces_from(plan, replicates, curves, timings)
+        if any(trace.count != plan.replicates for trace in traces.values()):
+            raise ValueError(f"not {plan.replicates} replicates in every condition")
+        return Study(verdict["study"], plan, outcome, traces, provenance)
     except FileNotFoundError as error:
         raise RequestError(f"{folder / name}: missing, so this is not a finished record") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
-        if isinstance(error, RequestError):
-            raise
+    except RequestError:
+        raise
+    except Exception as error:  # there are more ways to be damaged than there are names for
         raise RequestError(
             f"{folder / name}: damaged or of another version ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})"
         ) from error

@@ -6,6 +6,7 @@ A record of another study is moved to ``archive/`` before its place is taken; no
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -135,12 +136,21 @@ def write_record(study: Study, results_dir: Path, pages: Mapping[str, bytes]) ->
 
 
 def rewrite_report(folder: Path, pages: Mapping[str, bytes]) -> None:
-    """Replace a record's report files and their manifest entries; the numbers stay as they are."""
+    """Replace a record's report files and their manifest entries. What the manifest says of all other files stays, so that it
+    still tells whether one has been touched since.
+    """
+    try:
+        known = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        known = {str(name): str(digest) for name, digest in known.items()}
+    except (OSError, ValueError, AttributeError):
+        known = {}
     for name, content in pages.items():
         write_bytes(folder / name, content, folder.parent)
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
     files.pop(MANIFEST, None)
-    _write_manifest(folder, files)
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    sums |= {name: digest for name, digest in known.items() if name in files and name not in pages}
+    write_text(folder / MANIFEST, to_json(sums), folder.parent)
 
 
 def _write_manifest(folder: Path, files: Mapping[str, bytes]) -> None:

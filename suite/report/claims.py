@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from suite.vocabulary import RequestError
+
 REGISTER = Path(__file__).with_name("claims.yaml")
 #: What claims.json repeats of the hypothesis that settled a claim.
 SETTLING = (
@@ -60,10 +62,15 @@ def findings(results_dir: Path) -> dict[str, list[Finding]]:
     """Claim id to what the records say of it."""
     by_claim: dict[str, list[Finding]] = {}
     for path in verdict_files(results_dir):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        for claim in record["claims"]:
-            found = _finding(record, claim, path.parent.relative_to(results_dir).as_posix(), _networks(path.parent))
-            by_claim.setdefault(claim, []).append(found)
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            for claim in record["claims"]:
+                found = _finding(record, claim, path.parent.relative_to(results_dir).as_posix(), _networks(path.parent))
+                by_claim.setdefault(claim, []).append(found)
+        except FileNotFoundError:  # another process has just begun to write it anew
+            continue
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise RequestError(f"{path}: damaged or of another version ({type(error).__name__}: {' '.join(str(error).split())})") from error
     return by_claim
 
 

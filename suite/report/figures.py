@@ -30,6 +30,8 @@ STYLE: Any = {
     "axes.spines.right": False,
     "svg.hashsalt": "deadzone-suite",
     "svg.fonttype": "path",
+    # a name is a name, whatever dollars it holds
+    "text.parse_math": False,
     "figure.facecolor": "white",
 }
 

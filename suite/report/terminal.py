@@ -25,8 +25,9 @@ PLAIN_EVERY = 5.0
 
 def console(quiet: bool = False) -> Console:
     """A console of the terminal's width, or of 100 columns where the output goes elsewhere."""
-    found = Console(quiet=quiet)
-    return found if found.is_terminal else Console(quiet=quiet, width=WIDTH)
+    # names and titles are text: brackets in them are no markup
+    found = Console(quiet=quiet, markup=False, emoji=False)
+    return found if found.is_terminal else Console(quiet=quiet, width=WIDTH, markup=False, emoji=False)
 
 
 class LinksLike(Protocol):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
 from suite.config.schema import Tracking
+from suite.record import cache
 from suite.record.atomic import write_text
+from suite.record.lease import Holder, Leases
 from suite.record.read import read_study
-from suite.record.write import rewrite_report
+from suite.record.write import RECORDS, rewrite_report
 from suite.report import terminal
 from suite.report.index import BEGIN, build_index, update_readme
 from suite.report.page import render
@@ -33,14 +33,20 @@ def report(results_dir: str) -> int:
     records = _records(root)
     if not records:
         raise RequestError(f"{results_dir}: no record (a folder with a verdict.json) is here; run a study first")
+    console = terminal.console()
+
+    def waiting(holder: Holder) -> None:
+        console.print(f"waiting for {holder}, which is writing a record here", soft_wrap=True)
+
     for record in records:
-        study = read_study(record)
-        rewrite_report(record, render(study))
-    write_index(root, build_index(root))
+        with Leases(cache.folder(record.parent) / "leases", "") as leases, leases.hold(RECORDS, waiting):
+            rewrite_report(record, render(read_study(record)))
+    with Leases(cache.folder(root) / "leases", "") as leases, leases.hold(RECORDS, waiting):
+        write_index(root, build_index(root))
     readme = root.parent / "README.md"
     if readme.is_file() and BEGIN in readme.read_text(encoding="utf-8"):
         write_text(readme, update_readme(readme, root))
-    Console().print(f"{len(records)} reports and {root / 'index.html'} rebuilt", highlight=False)
+    console.print(f"{len(records)} reports and {root / 'index.html'} rebuilt", highlight=False)
     return 0
 
 

@@ -23,7 +23,6 @@ from suite.tracking import orphans
 from suite.tracking.links import Links, TrackingUnavailable
 
 
-
 def mirror_record(record: Path, tracking: Tracking) -> Links:
     """Write a record, here and now. Raises TrackingUnavailable."""
     from suite.record.read import read_study

@@ -32,9 +32,7 @@ BATCH = 1000
 BANDED = ("dead_fraction", "train_loss", "test_accuracy")
 
 
-def mirror(
-    study: Study, record: Path, uri: str | None, runs: str, title: str, note: str, writer: Mapping[str, str] | None = None
-) -> Links:
+def mirror(study: Study, record: Path, uri: str | None, runs: str, title: str, note: str, writer: Mapping[str, str] | None = None) -> Links:
     """Write the study and return where to look. ``title`` heads the study's run, ``note`` is its Markdown text, ``writer`` are
     tags that name this process, so that runs it leaves unfinished can be told from those being written.
 

@@ -22,7 +22,7 @@ from suite.tracking.links import TrackingUnavailable
 from suite.tracking.store import open_store
 
 sys.path.insert(0, str(Path(__file__).parent))
-from fake_server import FakeServer  # noqa: E402
+from fake_server import FakeServer
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = make_study()
@@ -62,9 +62,7 @@ def whole(server: FakeServer) -> None:
     assert {Path(name).name for name in server.files} >= {"verdict.json", "replicates.parquet", "report.html"}
 
 
-@pytest.mark.parametrize(
-    ("fail", "healthy"), [("lost", 9), ("lost", 30), ("silent", 20), ("refusing", 1), ("broken", 30), ("garbage", 9)]
-)
+@pytest.mark.parametrize(("fail", "healthy"), [("lost", 9), ("lost", 30), ("silent", 20), ("refusing", 1), ("broken", 30), ("garbage", 9)])
 def test_a_server_that_fails_in_the_middle_is_given_up_on_and_filled_later(record, fail, healthy):
     before = {path.name: path.read_bytes() for path in record.iterdir()}
     with FakeServer() as server:

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from postgres import cluster, free_port, programs  # noqa: E402
+from postgres import cluster, free_port, programs
 
-from suite.__main__ import main  # noqa: E402
-from suite.record.read import read_study  # noqa: E402
-from suite.tracking.store import open_store  # noqa: E402
+from suite.__main__ import main
+from suite.record.read import read_study
+from suite.tracking.store import open_store
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = ROOT / "tests" / "reliability" / "study.yaml"
@@ -33,8 +33,10 @@ def server(tmp_path_factory):
     with cluster() as database, (folder / "log").open("w") as log:
         port = free_port()
         process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database, "--artifacts-destination", str(folder / "artifacts")]
-            + ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
+            [
+                *(sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1", "--port", str(port)),
+                *("--backend-store-uri", database, "--artifacts-destination", str(folder / "artifacts")),
+            ],
             cwd=folder,
             stdout=log,
             stderr=log,
