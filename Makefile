@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint results report bench lock clean
+.PHONY: help setup run test lint results report bench reliability lock clean
 
 help: ## List what can be done
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -56,6 +56,9 @@ bench: $(STAMP) ## Time the engine beside its rivals, and rewrite results/benchm
 	$(BIN)/python -m tests.bench.workers --out results/benchmarks/workers.json
 	$(BIN)/python -m pytest -q -o addopts=--import-mode=importlib tests/bench/bench_parts.py --benchmark-json=results/benchmarks/parts.json
 	$(BIN)/python -m tests.bench.table results/benchmarks
+
+reliability: $(STAMP) ## Kill studies, fill disks, throw malformed input, and rewrite results/reliability.json (ten minutes)
+	$(BIN)/python -m tests.reliability.run --out results/reliability.json
 
 lock: $(STAMP) ## Resolve the lock file again
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --all-extras pyproject.toml -o requirements.lock

@@ -126,7 +126,7 @@ def _study(arguments: list[str]) -> int:
     folders = _folders(arguments, hydra_plugin.FOLDERS)
     hydra_plugin.FOLDERS[:] = folders
     hydra_plugin.register()
-    overrides = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
+    overrides = [text for text in arguments if ("=" in text and not text.startswith("-")) or text.startswith("~")]
     entries = catalogue(folders)
     try:
         check_overrides(overrides, [entry.name for entry in entries])

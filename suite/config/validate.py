@@ -13,7 +13,7 @@ from suite.vocabulary import RequestError
 
 FLOAT16_MAX = 65504.0
 #: Far above any study, and low enough to be refused before memory is.
-MOST_REPLICATES, MOST_NUMBERS = 10**6, 10**9
+MOST_REPLICATES, MOST_STEPS, MOST_NUMBERS = 10**6, 10**9, 10**8
 
 
 def validate(settings: Settings, where: str = "") -> None:
@@ -42,6 +42,7 @@ def validate(settings: Settings, where: str = "") -> None:
     need(o.eps >= 0, f"optimizer.eps={o.eps} must not be negative")
     need(o.weight_decay >= 0 and math.isfinite(o.weight_decay), f"optimizer.weight_decay={o.weight_decay} must not be negative")
     need(t.steps >= 1, f"train.steps={t.steps} must be at least 1")
+    need(t.steps <= MOST_STEPS, f"train.steps={t.steps} must be at most {MOST_STEPS}")
     need(t.batch_size is None or t.batch_size >= 1, f"train.batch_size={t.batch_size} must be at least 1, or null for the full set")
     need(
         not (m.norm == "batch" and t.batch_size == 1),

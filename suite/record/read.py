@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
@@ -16,6 +17,27 @@ from suite.record.canonical import plan_from_json, plan_sha256
 from suite.record.tables import traces_from
 from suite.record.typed import check
 from suite.vocabulary import Outcome, Plan, RequestError, Study, Verdict
+
+#: The files a verdict rests on; all others can be made again from them.
+NUMBERS = ("plan.json", "verdict.json", "replicates.parquet", "curves.parquet", "timings.json", "provenance.json")
+
+
+def check_untouched(folder: Path) -> None:
+    """Raises RequestError, naming the file, where one that the verdict rests on is not the one the record's manifest names."""
+    path = folder / "manifest.json"
+    try:
+        sums = json.loads(path.read_text(encoding="utf-8"))
+        check(sums, Mapping[str, str], "manifest")
+        for name in NUMBERS:
+            path = folder / name
+            if hashlib.sha256(path.read_bytes()).hexdigest() != sums.get(name):
+                raise RequestError(f"{path}: not the file that the record's manifest names; it has been changed or damaged since")
+    except RequestError:
+        raise
+    except FileNotFoundError as error:
+        raise RequestError(f"{path}: missing, so this is not a finished record") from error
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise RequestError(f"{path}: damaged ({type(error).__name__}: {' '.join(str(error).split())})") from error
 
 
 def read_study(folder: Path) -> Study:

@@ -8,7 +8,7 @@ from suite.config.schema import Tracking
 from suite.record import cache
 from suite.record.atomic import write_text
 from suite.record.lease import Holder, Leases
-from suite.record.read import read_study
+from suite.record.read import check_untouched, read_study
 from suite.record.write import RECORDS, rewrite_report
 from suite.report import terminal
 from suite.report.index import BEGIN, build_index, update_readme
@@ -40,6 +40,7 @@ def report(results_dir: str) -> int:
 
     for record in records:
         with Leases(cache.folder(record.parent) / "leases", "") as leases, leases.hold(RECORDS, waiting):
+            check_untouched(record)
             rewrite_report(record, render(read_study(record)))
     with Leases(cache.folder(root) / "leases", "") as leases, leases.hold(RECORDS, waiting):
         write_index(root, build_index(root))
@@ -55,6 +56,7 @@ def sync(record_dir: str) -> int:
     record = Path(record_dir)
     if not (record / "verdict.json").is_file():
         raise RequestError(f"{record_dir}: this is not a finished record, there is no verdict.json in it")
+    check_untouched(record)
     read_study(record)
     console = terminal.console()
     waiting = MirrorProcess(Tracking())
