@@ -13,7 +13,7 @@ from suite.vocabulary import RequestError
 
 FLOAT16_MAX = 65504.0
 #: Far above any study, and low enough to be refused before memory is.
-MOST_REPLICATES, MOST_STEPS, MOST_NUMBERS = 10**6, 10**9, 10**8
+MOST_REPLICATES, MOST_STEPS, MOST_NUMBERS, MOST_UNITS, MOST_LAYERS = 10**6, 10**9, 10**8, 10**6, 10**4
 
 
 def validate(settings: Settings, where: str = "") -> None:
@@ -48,13 +48,16 @@ def validate(settings: Settings, where: str = "") -> None:
         not (m.norm == "batch" and t.batch_size == 1),
         "model.norm=batch cannot train with train.batch_size=1, which has no variance; use a batch of 2 or more, or model.norm=layer",
     )
-    need(all(width >= 1 for width in m.hidden), f"model.hidden={list(m.hidden)}: every layer needs at least one unit")
+    need(
+        all(type(width) is int and 1 <= width <= MOST_UNITS for width in m.hidden),
+        f"model.hidden={list(m.hidden)}: every layer needs at least one unit, a whole number of at most {MOST_UNITS}",
+    )
     _cnn(s, need)
     need(m.skip_scale > 0 and math.isfinite(m.skip_scale), f"model.skip_scale={m.skip_scale} must be above zero")
     need(m.skip or m.skip_scale == 1, f"model.skip_scale={m.skip_scale} has no meaning without model.skip=true")
     need((m.width is None) == (m.depth is None), "model.width and model.depth go together: set both or neither")
     need(m.width is None or m.width >= 1, f"model.width={m.width} must be at least 1")
-    need(m.depth is None or m.depth >= 0, f"model.depth={m.depth} must not be negative")
+    need(m.depth is None or 0 <= m.depth <= MOST_LAYERS, f"model.depth={m.depth} must lie in [0, {MOST_LAYERS}]")
     need(p.every >= 1, f"probes.every={p.every} must be at least 1")
     need(p.dormant_tau >= 0, f"probes.dormant_tau={p.dormant_tau} must not be negative")
     need(settings.start.margin > 0, f"start.margin={settings.start.margin} must be above zero")

@@ -14,9 +14,9 @@ _MASKS = (
     (re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00"), b"TIME"),
     (re.compile(rb"\d{4}-\d\d-\d\d\b"), b"DAY"),
     (re.compile(rb" after [\d.]+ s"), b" after SECONDS"),
-    # the last column of the final table is a rate
-    (re.compile(rb'<td class="n">[\d.e+]+</td></tr>'), b"<td>RATE</td></tr>"),
-    (re.compile(rb"\| [\d.e+]+ \| *$", re.MULTILINE), b"| RATE |"),
+    # the last three columns of the final table: a rate, and shares of the time
+    (re.compile(rb'(<td class="n">([\d.e+]+|-|[\d.]+ %)</td>){3}</tr>'), b"<td>RATES</td></tr>"),
+    (re.compile(rb"(\| ([\d.e+]+|-|[\d.]+ %) ){3}\| *$", re.MULTILINE), b"| RATES |"),
 )
 
 

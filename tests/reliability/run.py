@@ -28,6 +28,7 @@ from tests.reliability.kills import Reference
 from tests.reliability.processes import Server
 from tests.reliability.records import compare
 
+KINDS = ("misspelt_overrides", "odd_overrides", "misspelt_scenarios", "odd_scenarios", "records", "block_files", "dataset_files")
 PACKAGES = ("torch", "numpy", "hydra-core", "mlflow", "pyarrow", "hypothesis")
 
 
@@ -110,6 +111,39 @@ def _each(strategy: Any, check: Callable[[Path, Any], None], folder: Path, examp
     return tried
 
 
+def _faults(folder: Path, asked: argparse.Namespace, campaign: Callable[[str, str, Callable[[], dict[str, int]]], None]) -> None:
+    with Server(folder / "server") as server:
+        reference = Reference(server, folder / "reference")
+        rng = random.Random(asked.seed)
+        points = sorted(rng.sample(range(reference.calls), min(asked.points, reference.calls)))
+        campaign(
+            "kill_at_random",
+            "SIGKILL at a random moment of a study, up to four times in a row, then the study to its end: only missing blocks "
+            "are done and the record is the undisturbed one, byte for byte but for times and rates",
+            lambda: kills.by_clock(server, folder / "clock", reference, asked.kills, asked.seed),
+        )
+        campaign(
+            "kill_at_a_change_of_the_disk",
+            f"SIGKILL before a chosen one of the {reference.calls} calls by which a study changes the disk",
+            lambda: kills.by_call(server, folder / "call", reference, points),
+        )
+        campaign(
+            "full_disk",
+            "ENOSPC from a chosen call on: exit 1, one line, and the next run goes on",
+            lambda: kills.full_disk(server, folder / "full", reference, points[:: max(1, len(points) // 12)]),
+        )
+        campaign(
+            "limited_file_size",
+            "the kernel refuses large files: exit 1, one line, and the next run goes on",
+            lambda: limited_files(server, folder / "limit", reference, [1000, 5000, 20000]),
+        )
+        campaign(
+            "twice_at_once",
+            "the same study started twice at once, one of the two killed in every second turn",
+            lambda: twice_at_once(server, folder / "twice", reference, 6),
+        )
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -118,56 +152,31 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=24, help="kills, and full disks, at a chosen change of the disk")
     parser.add_argument("--inputs", type=int, default=200, help="malformed inputs of each kind that costs a start of the front door")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", choices=("faults", "inputs"), help="run one part; the other stays in the file as it was")
     asked = parser.parse_args()
-    where = environment()
+    before = json.loads(asked.out.read_text(encoding="utf-8")) if asked.only and asked.out.is_file() else {}
     campaigns: dict[str, Any] = {}
 
     def campaign(name: str, what: str, work: Callable[[], dict[str, int]]) -> None:
         began = time.monotonic()
-        campaigns[name] = {"what": what, **work(), "seconds": round(time.monotonic() - began, 1)}
-        print(name, {key: value for key, value in campaigns[name].items() if key != "what"}, flush=True)
+        campaigns[name] = {"what": what, **work(), "seconds": round(time.monotonic() - began, 1), "environment": environment()}
+        print(name, {key: value for key, value in campaigns[name].items() if key not in ("what", "environment")}, flush=True)
 
     with tempfile.TemporaryDirectory(prefix="reliability-") as temporary:
         folder = Path(temporary)
-        with Server(folder / "server") as server:
-            reference = Reference(server, folder / "reference")
-            rng = random.Random(asked.seed)
-            points = sorted(rng.sample(range(reference.calls), min(asked.points, reference.calls)))
+        if asked.only != "inputs":
+            _faults(folder, asked, campaign)
+        if asked.only != "faults":
             campaign(
-                "kill_at_random",
-                "SIGKILL at a random moment of a study, up to four times in a row, then the study to its end: only missing blocks "
-                "are done and the record is the undisturbed one, byte for byte but for times and rates",
-                lambda: kills.by_clock(server, folder / "clock", reference, asked.kills, asked.seed),
+                "malformed_inputs",
+                "thrown at the front door: done as asked, or exit 2 with one line, no traceback and no file left; block files are what "
+                "was stored or missing, datasets name the damaged file",
+                lambda: thrown(folder / "thrown", asked.inputs, asked.seed),
             )
-            campaign(
-                "kill_at_a_change_of_the_disk",
-                f"SIGKILL before a chosen one of the {reference.calls} calls by which a study changes the disk",
-                lambda: kills.by_call(server, folder / "call", reference, points),
-            )
-            campaign(
-                "full_disk",
-                "ENOSPC from a chosen call on: exit 1, one line, and the next run goes on",
-                lambda: kills.full_disk(server, folder / "full", reference, points[:: max(1, len(points) // 12)]),
-            )
-            campaign(
-                "limited_file_size",
-                "the kernel refuses large files: exit 1, one line, and the next run goes on",
-                lambda: limited_files(server, folder / "limit", reference, [1000, 5000, 20000]),
-            )
-            campaign(
-                "twice_at_once",
-                "the same study started twice at once, one of the two killed in every second turn",
-                lambda: twice_at_once(server, folder / "twice", reference, 6),
-            )
-        campaign(
-            "malformed_inputs",
-            "thrown at the front door: done as asked, or exit 2 with one line, no traceback and no file left; block files are what was "
-            "stored or missing, datasets name the damaged file",
-            lambda: thrown(folder / "thrown", asked.inputs, asked.seed),
-        )
+    campaigns = {**before.get("campaigns", {}), **campaigns}
     totals = {
         "faults_injected": sum(body.get("kills", 0) + body.get("faults", 0) + body.get("killed", 0) for body in campaigns.values()),
-        "inputs_tried": sum(value for key, value in campaigns["malformed_inputs"].items() if key not in ("what", "seconds")),
+        "inputs_tried": sum(value for key, value in campaigns.get("malformed_inputs", {}).items() if key in KINDS),
         "bytes_compared": sum(body.get("bytes_compared", 0) for body in campaigns.values()),
         "failures": 0,
     }
@@ -176,7 +185,6 @@ def main() -> None:
         "what": "Studies killed, starved of disk and started twice, and malformed input thrown at the front door. A campaign stops "
         "at the first failure, and then this file is not written.",
         "command": " ".join(["python -m tests.reliability.run", *(f"--{name} {value}" for name, value in options.items())]),
-        "environment": where,
         "totals": totals,
         "campaigns": campaigns,
     }
