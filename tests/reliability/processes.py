@@ -6,6 +6,7 @@ kills, the child by that number.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -45,8 +46,9 @@ class Child:
         return Done(code, out, err)
 
     def kill(self, number: int) -> None:
-        """Send it a signal."""
-        os.kill(self.pid, number)
+        """Send it a signal, which comes too late where it has just ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
 
 
 class Server:
