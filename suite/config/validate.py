@@ -159,7 +159,10 @@ def _cnn(s: Settings, need: Need) -> None:
         need(not m.channels, f"model.channels={list(m.channels)} has no meaning in model={m.name}; use model=cnn")
         return
     need(bool(m.channels) or bool(m.depth), "model=cnn needs at least one convolution; give model.channels, or use model=mlp")
-    need(all(width >= 1 for width in m.channels), f"model.channels={list(m.channels)}: every convolution needs at least one channel")
+    need(
+        all(type(width) is int and 1 <= width <= MOST_UNITS for width in m.channels),
+        f"model.channels={list(m.channels)}: every convolution needs at least one channel, a whole number of at most {MOST_UNITS}",
+    )
     need(m.kernel >= 1 and m.kernel % 2 == 1, f"model.kernel={m.kernel} must be odd, so that an image keeps its size")
     need(not m.skip, "model.skip=true joins layers of equal width and has no meaning in model=cnn; leave it out, or use model=mlp")
     need(m.init != "rai", "model.init=rai is for dense layers and has no meaning in model=cnn; the nearest is model.init=he")
