@@ -46,7 +46,8 @@ def finish(server: Server, folder: Path, reference: Reference) -> dict[str, int]
     assert all(now[name] == when for name, when in kept.items()), "a finished block was done again"
     results = folder / "results"
     assert sorted(path.name for path in results.iterdir()) == [".blocks", "claims.json", "index.html", "tiny"]
-    assert [path.name for path in (results / ".blocks" / "leases").iterdir()] == []
+    # what a process killed while it asked for a lease leaves binds nobody, and is swept when it is a minute old
+    assert [path.name for path in (results / ".blocks" / "leases").iterdir() if not path.name.startswith(".writing-")] == []
     return {"bytes_compared": compare(results / "tiny", reference.record), "blocks_kept": len(kept)}
 
 
