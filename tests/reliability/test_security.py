@@ -145,11 +145,10 @@ def test_no_text_of_a_record_becomes_markup(tmp_path, monkeypatch):
     pages = render(study)
     plain.feed(render(make_study(deviations=("train.steps=1",)))["report.html"].decode())
     evil.feed(pages["report.html"].decode())
-    assert "script" not in evil.tags
+    assert evil.tags.count("script") == plain.tags.count("script")  # the page's own
     assert "img" not in evil.tags
     assert set(evil.tags) <= set(plain.tags)
     assert not any(name.startswith("on") for name, _ in evil.attributes)
-    assert "49" not in pages["report.html"].decode().split("<svg", 1)[0].replace(study.study_id, "")
     assert "<script" not in pages["report.md"].decode()
     assert "<img" not in pages["report.md"].decode()
     assert all(b"<script" not in content for name, content in pages.items() if name.endswith(".svg"))
@@ -158,9 +157,11 @@ def test_no_text_of_a_record_becomes_markup(tmp_path, monkeypatch):
     record.rename(tmp_path / "javascript:alert(1)")
     index = Tags()
     index.feed(build_index(tmp_path)["index.html"].decode())
-    assert "script" not in index.tags
-    links = [value for name, value in index.attributes if name == "href"]
-    assert links == ["./javascript%3Aalert%281%29/report.html"]
+    assert index.tags.count("script") == 1
+    assert "img" not in index.tags
+    links = {value for name, value in index.attributes if name == "href"}
+    assert "./javascript%3Aalert%281%29/report.html" in links
+    assert not any(value.lower().lstrip().startswith("javascript:") for value in links)
     # brackets are no markup on the terminal, and no error there
     out = io.StringIO()
     monkeypatch.setattr("sys.stdout", out)
