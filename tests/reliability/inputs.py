@@ -155,6 +155,8 @@ def took_effect(override: str, seen: tuple[Any, Any]) -> bool:
         node = node.get("name", node.get("tier", node))
     if isinstance(wanted, str) and "${" in wanted:
         return True
+    if isinstance(node, bool) and not isinstance(wanted, str):
+        return node == bool(wanted)  # a number stands for a flag in OmegaConf
     if isinstance(node, str) or isinstance(wanted, str):
         return str(node) == str(wanted)
     return bool(node == wanted)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from suite.config.schema import Data
 from suite.data import load, vision
@@ -73,6 +73,7 @@ def trying(examples: int, random_seed: int | None) -> Callable[[Any], Any]:
             derandomize=random_seed is None,
             deadline=timedelta(seconds=60),
             database=None,
+            phases=(Phase.explicit, Phase.generate),  # a smaller example of a fault is not worth minutes
             suppress_health_check=list(HealthCheck),
         )(test)
         return chosen if random_seed is None else seed(random_seed)(chosen)
