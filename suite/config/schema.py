@@ -174,7 +174,7 @@ class Probes:
     """
 
     tier: str = "default"
-    every: int = 50
+    every: int = 100
     extra: list[str] = field(default_factory=list)
     dormant_tau: float = 0.025
     escape_loss: float = 0.0
