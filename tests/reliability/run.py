@@ -29,6 +29,7 @@ from tests.reliability.processes import Server
 from tests.reliability.records import compare
 
 KINDS = ("misspelt_overrides", "odd_overrides", "misspelt_scenarios", "odd_scenarios", "records", "block_files", "dataset_files")
+OPTIONS = ("kills", "points", "inputs", "seed")
 PACKAGES = ("torch", "numpy", "hydra-core", "mlflow", "pyarrow", "hypothesis")
 
 
@@ -149,18 +150,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("results/reliability.json"))
     parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--points", type=int, default=24, help="kills, and full disks, at a chosen change of the disk")
-    parser.add_argument("--inputs", type=int, default=200, help="malformed inputs of each kind that costs a start of the front door")
+    parser.add_argument("--points", type=int, default=16, help="kills, and full disks, at a chosen change of the disk")
+    parser.add_argument("--inputs", type=int, default=80, help="malformed inputs of each kind that costs a start of the front door")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=("faults", "inputs"), help="run one part; the other stays in the file as it was")
     asked = parser.parse_args()
     before = json.loads(asked.out.read_text(encoding="utf-8")) if asked.only and asked.out.is_file() else {}
     campaigns: dict[str, Any] = {}
+    command = " ".join(["python -m tests.reliability.run", *(f"--{key} {value}" for key, value in vars(asked).items() if key in OPTIONS)])
 
     def campaign(name: str, what: str, work: Callable[[], dict[str, int]]) -> None:
         began = time.monotonic()
-        campaigns[name] = {"what": what, **work(), "seconds": round(time.monotonic() - began, 1), "environment": environment()}
-        print(name, {key: value for key, value in campaigns[name].items() if key not in ("what", "environment")}, flush=True)
+        campaigns[name] = {
+            "what": what,
+            "command": command,
+            **work(),
+            "seconds": round(time.monotonic() - began, 1),
+            "environment": environment(),
+        }
+        print(name, {key: value for key, value in campaigns[name].items() if key not in ("what", "command", "environment")}, flush=True)
 
     with tempfile.TemporaryDirectory(prefix="reliability-") as temporary:
         folder = Path(temporary)
@@ -180,11 +188,10 @@ def main() -> None:
         "bytes_compared": sum(body.get("bytes_compared", 0) for body in campaigns.values()),
         "failures": 0,
     }
-    options = {"kills": asked.kills, "points": asked.points, "inputs": asked.inputs, "seed": asked.seed}
     body = {
         "what": "Studies killed, starved of disk and started twice, and malformed input thrown at the front door. A campaign stops "
         "at the first failure, and then this file is not written.",
-        "command": " ".join(["python -m tests.reliability.run", *(f"--{name} {value}" for name, value in options.items())]),
+        "command": "make reliability",
         "totals": totals,
         "campaigns": campaigns,
     }
