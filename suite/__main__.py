@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from suite.stopping import Stopped, stoppable
 from suite.vocabulary import RequestError, RunFailed
 
+COMMANDS = ("list", "report", "sync", "verify")
 OK, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
 HELP = """\
@@ -19,13 +20,17 @@ usage: python -m suite                             list the scenarios and their 
        python -m suite +scenario=NAME dry_run=true show what would run
        python -m suite report [RESULTS_DIR]        rebuild every report and the index
        python -m suite sync RECORD                 write a finished record into MLflow again
+       python -m suite verify RECORD               check a record, train it again and compare every number
+                       [--sample N] [--seed K] [--json PATH] [executor=local] [block_size=N] [device=D]
+       python -m suite verify --all [RESULTS_DIR]  the same for every record
        python -m suite -m +scenario=A,B            several studies (Hydra multirun)
        suite --completion bash|zsh|fish            completion for your shell, to be sourced
 
 common keys: replicates=64 seed=0 data=digits|fashion_mnist device=auto|cpu|cuda executor=serial|local
              results_dir=results tracking=mlflow|off quiet=true (or -q) train.steps=300 optimizer.lr=0.1 model.hidden=[32]
 Hydra's own flags work: --cfg job, --info, --config-dir DIR (with DIR/scenario/NAME.yaml).
-exit codes: 0 done, 1 the run failed, 2 the request was wrong, 3 a control failed, so the study is invalid
+exit codes: 0 done, 1 the run failed, 2 the request was wrong, 3 a control failed, so the study is invalid;
+            verify: 0 reproduced, 1 not reproduced, 2 cannot be repeated here
 """
 
 
@@ -79,12 +84,17 @@ def _dispatch(arguments: list[str]) -> int:
         from suite.study.commands import sync
 
         return sync(_one(arguments, None))
+    if arguments[0] == "verify":
+        from suite.study.verify_request import read_request
+
+        request = read_request(arguments[1:])
+        from suite.study.verify import verify
+
+        return verify(request)
     if arguments[0][:1].isalpha() and "=" not in arguments[0]:
         from suite.config.choices import nearest
 
-        raise RequestError(
-            f"{arguments[0]}: there is no such command; the nearest is {nearest(arguments[0], ['list', 'report', 'sync'])!r}"
-        )
+        raise RequestError(f"{arguments[0]}: there is no such command; the nearest is {nearest(arguments[0], COMMANDS)!r}")
     return _study(arguments)
 
 

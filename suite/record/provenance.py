@@ -15,6 +15,7 @@ from typing import Any
 from suite import __version__
 from suite.record.cache import code_fingerprint
 from suite.record.canonical import plan_sha256
+from suite.sources import fingerprint
 from suite.vocabulary import Plan
 
 PACKAGES = (
@@ -37,9 +38,10 @@ def gather(plan: Plan, started: datetime, finished: datetime, torch_facts: Mappi
         "plan_sha256": plan_sha256(plan),
         "suite": __version__,
         "code_sha256": code_fingerprint(),
+        "code": {"verdicts": verdict_code(), "record": record_code()},
         "git": git_state(),
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": gather_packages(),
         "platform": {"system": platform.system(), "release": platform.release(), "machine": platform.machine()},
         "cpu": {"model": _cpu_model(), "cores": os.cpu_count()},
         "torch": dict(torch_facts),
@@ -48,6 +50,21 @@ def gather(plan: Plan, started: datetime, finished: datetime, torch_facts: Mappi
         "finished": finished.isoformat(timespec="seconds"),
         "seconds": round((finished - started).total_seconds(), 1),
     }
+
+
+def gather_packages() -> dict[str, str | None]:
+    """The versions that matter to a study, None where a package is not installed."""
+    return {name: _version(name) for name in PACKAGES}
+
+
+def verdict_code() -> str:
+    """Fingerprint of the code that decides."""
+    return fingerprint(("inference", "selection.py", "vocabulary.py"))
+
+
+def record_code() -> str:
+    """Fingerprint of the code that writes a record's files, the report's pages excepted."""
+    return fingerprint(("record/canonical.py", "record/citation.py", "record/tables.py", "record/write.py", "vocabulary.py"))
 
 
 def git_state() -> dict[str, Any] | None:

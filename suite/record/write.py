@@ -110,6 +110,22 @@ def write_record(study: Study, results_dir: Path, pages: Mapping[str, bytes]) ->
     either a finished record or visibly not one.
     """
     folder = results_dir / study.plan.scenario
+    files = record_files(study, pages)
+    verdict = files.pop(VERDICT)
+    stay_inside(folder / VERDICT, results_dir)
+    # another study of this scenario may have finished since this one was sealed
+    _make_way(study.plan, folder, results_dir)
+    (folder / VERDICT).unlink(missing_ok=True)
+    for name, content in files.items():
+        write_bytes(folder / name, content, results_dir)
+    _write_manifest(folder, files | {VERDICT: verdict})
+    write_bytes(folder / VERDICT, verdict, results_dir)
+    sweep(results_dir)
+    return folder
+
+
+def record_files(study: Study, pages: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Every file of a record by name, the manifest excepted. The same study and pages give the same bytes."""
     files: dict[str, bytes] = {
         "plan.json": plan_json(study.plan).encode(),
         "replicates.parquet": to_bytes(replicates_table(study.plan, study.traces)),
@@ -121,18 +137,9 @@ def write_record(study: Study, results_dir: Path, pages: Mapping[str, bytes]) ->
         "CITATION.cff": citation_cff(study).encode(),
         **pages,
     }
-    verdict = to_json(verdict_json(study), sort_keys=False).encode()  # hypotheses stay in their author's order
-    files["ro-crate-metadata.json"] = ro_crate(study, [*files, VERDICT]).encode()
-    stay_inside(folder / VERDICT, results_dir)
-    # another study of this scenario may have finished since this one was sealed
-    _make_way(study.plan, folder, results_dir)
-    (folder / VERDICT).unlink(missing_ok=True)
-    for name, content in files.items():
-        write_bytes(folder / name, content, results_dir)
-    _write_manifest(folder, files | {VERDICT: verdict})
-    write_bytes(folder / VERDICT, verdict, results_dir)
-    sweep(results_dir)
-    return folder
+    files[VERDICT] = to_json(verdict_json(study), sort_keys=False).encode()  # hypotheses stay in their author's order
+    files["ro-crate-metadata.json"] = ro_crate(study, files).encode()
+    return files
 
 
 def rewrite_report(folder: Path, pages: Mapping[str, bytes]) -> None:

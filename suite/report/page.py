@@ -8,15 +8,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from jinja2 import Environment, FileSystemLoader
 
+from suite import __version__
 from suite.report import words
 from suite.report.drawn import drawn
 from suite.report.figures import figures_of, rendered
 from suite.report.margins import margin_rows, weakest_control
 from suite.report.strips import Mark, strip
 from suite.report.styles import spoken_of
+from suite.sources import fingerprint
 from suite.vocabulary import Study, Verdict
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -71,6 +74,13 @@ def _no_tags(value: Any) -> Any:
     return value.replace("<", "&lt;") if isinstance(value, str) else value
 
 
+def generator() -> str:
+    """What made the pages: with the same generator, the same study gives the same bytes. It stands in the head of report.html."""
+    others = ("report/index.py", "report/claims.py", "report/claims.yaml", "report/terminal.py", "report/verification.py")
+    code = fingerprint(("report", "vocabulary.py"), (*others, "report/templates/index.html"))
+    return f"deadzone-suite {__version__}, report code {code[:16]}, matplotlib {matplotlib.__version__}"
+
+
 def _facts(study: Study) -> dict[str, Any]:
     plan, outcome = study.plan, study.outcome
     rows = [
@@ -122,6 +132,7 @@ def _facts(study: Study) -> dict[str, Any]:
         "provenance": study.provenance,
         "command": _command(study),
         "models": [name for name in _models(study) if name != "mlp"],
+        "generator": generator(),
     }
 
 

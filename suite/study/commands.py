@@ -19,7 +19,7 @@ from suite.tracking.links import TrackingUnavailable
 from suite.vocabulary import RequestError
 
 
-def _records(results_dir: Path) -> list[Path]:
+def records_of(results_dir: Path) -> list[Path]:
     """Every record below a results folder: one level down, and one more for other datasets; never the archive."""
     found = [*results_dir.glob("*/verdict.json"), *results_dir.glob("*/*/verdict.json")]
     return sorted(path.parent for path in found if "archive" not in path.relative_to(results_dir).parts)
@@ -30,7 +30,7 @@ def report(results_dir: str) -> int:
     that folder which has the markers for it.
     """
     root = Path(results_dir)
-    records = _records(root)
+    records = records_of(root)
     if not records:
         raise RequestError(f"{results_dir}: no record (a folder with a verdict.json) is here; run a study first")
     console = terminal.console()

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -13,7 +14,6 @@ from rich.console import Console
 from suite.config.compose import StudyRequest
 from suite.config.numeric import Numeric
 from suite.data import Dataset
-from suite.inference import decide
 from suite.record import cache, provenance
 from suite.record.canonical import study_id
 from suite.record.lease import Holder, Leases
@@ -24,13 +24,14 @@ from suite.report.page import render
 from suite.study.dry_run import show_dry_run
 from suite.study.merge import merged
 from suite.study.mirror import MirrorProcess, tell_unavailable
+from suite.study.outcome import outcome_of
 from suite.study.plan import blocks_of, data_key, datasets_of, engine_line, make_plan
 from suite.study.publish import write_index
 from suite.study.timed import timed_line
 from suite.study.work import timed_traces, traces_of
 from suite.tracking.links import Links, TrackingUnavailable
 from suite.training import clock, native
-from suite.vocabulary import Block, Outcome, Plan, RequestError, Study, Trace
+from suite.vocabulary import Block, Plan, RequestError, Study, Trace
 
 DONE, INVALID = 0, 3
 
@@ -131,15 +132,17 @@ def _keys(blocks: Sequence[Block], datasets: Mapping[str, Dataset]) -> dict[int,
 
 
 def _decided(plan: Plan, traces: Mapping[str, Trace], started: datetime) -> Study:
-    outcome = decide(plan.hypotheses, plan.conditions, traces, plan.confidence, plan.seed, block_size=plan.block_size)
-    if plan.exploratory and outcome.status == "valid":
-        outcome = Outcome("exploratory", outcome.verdicts, outcome.failed_controls)
+    return Study(study_id(plan), plan, outcome_of(plan, traces), traces, facts_of(plan, started))
+
+
+def facts_of(plan: Plan, started: datetime) -> dict[str, Any]:
+    """How and where the plan is run, now: what the record keeps as its provenance."""
     facts = provenance.gather(plan, started, datetime.now(UTC), torch_facts())
     if any(condition.config["engine"]["path"] == "native" for condition in plan.conditions):
         facts["native"] = native.fingerprint()
     if plan.timed:
         facts["timing"] = {**clock.described(plan.device), "block_size": plan.block_size, "load": round(os.getloadavg()[0], 2)}
-    return Study(study_id(plan), plan, outcome, traces, facts)
+    return facts
 
 
 def torch_facts() -> dict[str, object]:

@@ -1,0 +1,145 @@
+"""Trains again what a record says was trained, from its own plan and never from the cache."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from suite.config.numeric import Numeric
+from suite.config.schema import NUMERIC_KEYS, Executor, Settings
+from suite.config.validate import validate
+from suite.data import Dataset
+from suite.execution import execute
+from suite.record.canonical import study_id
+from suite.report import terminal
+from suite.study.plan import blocks_of, data_key, datasets_of, device_of
+from suite.training.engine import network_of
+from suite.training.paths import why_not_native
+from suite.vocabulary import Block, Condition, Plan, RequestError, Trace
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """A plan as it is repeated here: device, precision and path may be other ones. ``changes`` says which, in words; ``blocks`` is
+    the part to repeat of ``total``.
+    """
+
+    plan: Plan
+    datasets: Mapping[str, Dataset]
+    blocks: tuple[Block, ...]
+    total: int
+    changes: tuple[str, ...]
+
+
+def prepare(
+    plan: Plan, device: str | None, precision: str | None, block_size: int | None, sample: int | None, seed: int, data_dir: str
+) -> Repetition:
+    """Load the data, settle where each condition runs, and choose the blocks.
+
+    Raises RequestError where the plan's configuration is none, or the data are not here.
+    """
+    for condition in plan.conditions:
+        _check(condition)
+    changes: list[str] = []
+    here = device_of(device or ("auto" if plan.device == "cuda" else plan.device))
+    if here != plan.device:
+        changes.append(f"on {here} instead of {plan.device}")
+    conditions = plan.conditions
+    if precision is not None:
+        conditions = tuple(replace(condition, config={**condition.config, "precision": precision}) for condition in conditions)
+        if any(a.config != b.config for a, b in zip(conditions, plan.conditions, strict=True)):
+            changes.append(f"in {precision} throughout")
+    datasets = datasets_of(conditions, data_dir)
+    settled = []
+    for condition in conditions:
+        condition, reason = _with_path(condition, datasets, here)
+        settled.append(condition)
+        if reason and (line := f"on the eager path where the record took the native one ({reason})") not in changes:
+            changes.append(line)
+    there = replace(plan, conditions=tuple(settled), device=here)
+    blocks = blocks_of(there, block_size)
+    chosen = blocks if sample is None else _sampled(plan, blocks, sample, seed)
+    return Repetition(there, datasets, chosen, len(blocks), tuple(changes))
+
+
+def _check(condition: Condition) -> None:
+    """Raises RequestError where a condition's configuration is not one that composing could have produced."""
+    where = f"plan.json: condition {condition.name!r}"
+    unknown = [key for key in condition.config if key not in NUMERIC_KEYS]
+    if unknown:
+        raise RequestError(f"{where}: there is no key {unknown[0]!r}")
+    try:
+        settings: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Settings), OmegaConf.create(dict(condition.config))))
+        validate(settings, where)
+        Numeric.of(condition.config)
+    except (OmegaConfBaseException, TypeError, KeyError) as error:
+        raise RequestError(f"{where}: {' '.join(str(error).split())}") from error
+
+
+def _with_path(condition: Condition, datasets: Mapping[str, Dataset], device: str) -> tuple[Condition, str | None]:
+    numeric = Numeric.of(condition.config)
+    if numeric.engine.path != "native":
+        return condition, None
+    reason = why_not_native(numeric, network_of(numeric, datasets[data_key(numeric)]), device)
+    if reason is None:
+        return condition, None
+    return replace(condition, config={**condition.config, "engine": {"path": "eager"}}), reason
+
+
+def _sampled(plan: Plan, blocks: Sequence[Block], sample: int, seed: int) -> tuple[Block, ...]:
+    """So many blocks, drawn by hash: the same study and seed always draw the same."""
+    study = study_id(plan)
+
+    def draw(block: Block) -> str:
+        return hashlib.sha256(f"{study}/{seed}/{block.condition.name}/{block.first}".encode()).hexdigest()
+
+    drawn = {id(block) for block in sorted(blocks, key=draw)[:sample]}
+    return tuple(block for block in blocks if id(block) in drawn)
+
+
+def train_again(repetition: Repetition, executor: Executor, data_dir: str, progress: terminal.Progress) -> Iterator[Trace]:
+    """Yield the trace of each block as it is finished."""
+    if repetition.plan.device == "cuda":
+        torch.use_deterministic_algorithms(True)
+
+    def report(block: Block, steps: int, dead: float | None) -> None:
+        progress.advance(block.condition.name, steps, dead)
+
+    for block, trace in execute(repetition.blocks, executor, data_dir, report):
+        progress.finish_block(block.condition.name, replicate_steps(block), cached=False)
+        yield trace
+
+
+def replicate_steps(block: Block) -> int:
+    """Steps of the block, counted over its replicates."""
+    return int(block.condition.config["train"]["steps"]) * block.count
+
+
+def substituted(recorded: Mapping[str, Trace], repeated: Sequence[Trace]) -> dict[str, Trace]:
+    """The recorded traces with the repeated replicates put in their places."""
+    found = {name: _copied(trace) for name, trace in recorded.items()}
+    for block in repeated:
+        whole, rows = found[block.condition], slice(block.first, block.first + block.count)
+        for kind in ("curves", "finals"):
+            ours: dict[str, Any] = getattr(whole, kind)
+            theirs = getattr(block, kind)
+            for name, values in theirs.items():
+                if name in ours and ours[name][rows].shape == values.shape:
+                    ours[name][rows] = values
+        whole.diverged_at[rows] = block.diverged_at
+    return found
+
+
+def _copied(trace: Trace) -> Trace:
+    return replace(
+        trace,
+        curves={name: values.copy() for name, values in trace.curves.items()},
+        finals={name: values.copy() for name, values in trace.finals.items()},
+        diverged_at=trace.diverged_at.copy(),
+    )
