@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+
 from suite.record.canonical import plan_sha256
 from suite.record.verify_files import Parts
 from suite.vocabulary import Plan
@@ -67,6 +69,20 @@ def check_facts(parts: Parts) -> None:
     if parts.plan is not None and parts.timings is not None:
         for what in _timings(parts.plan, parts.timings):
             parts.fault("timings.json", what)
+    _ends(parts)
+
+
+def _ends(parts: Parts) -> None:
+    """A final metric that is also a curve is that curve's last value; where it is not, one of the tables was changed."""
+    for trace in (parts.traces or {}).values():
+        for name in trace.finals.keys() & trace.curves.keys():
+            ends = trace.curves[name][:, -1]
+            for replicate in np.flatnonzero((ends != trace.finals[name]) & ~(np.isnan(ends) & np.isnan(trace.finals[name])))[:1]:
+                parts.fault(
+                    "replicates.parquet",
+                    f"condition {trace.condition!r}, replicate {replicate}, column {name}: {trace.finals[name][replicate]!s}, "
+                    f"where its curve in curves.parquet ends at {ends[replicate]!s}",
+                )
 
 
 def _provenance(plan: Plan, facts: Mapping[str, Any]) -> Iterator[str]:

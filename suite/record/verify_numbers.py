@@ -121,7 +121,7 @@ class _Filling:
         if identical.all():
             return
         gap, limit = deviation(old, new), tolerance.relative * np.fmax(np.abs(old), np.abs(new)) + tolerance.absolute
-        within = ~identical & (gap <= limit) if tolerance != EXACT else np.zeros_like(identical)
+        within = ~identical & np.isfinite(gap) & (gap <= limit) if tolerance != EXACT else np.zeros_like(identical)
         beyond = ~identical & ~within
         self.column.within += int(within.sum())
         self.column.different += int(beyond.sum())

@@ -64,7 +64,7 @@ def prepare(
             changes.append(line)
     there = replace(plan, conditions=tuple(settled), device=here)
     blocks = blocks_of(there, block_size)
-    chosen = blocks if sample is None else _sampled(plan, blocks, sample, seed)
+    chosen = blocks if sample is None else sampled(plan, blocks, sample, seed)
     return Repetition(there, datasets, chosen, len(blocks), tuple(changes))
 
 
@@ -92,7 +92,7 @@ def _with_path(condition: Condition, datasets: Mapping[str, Dataset], device: st
     return replace(condition, config={**condition.config, "engine": {"path": "eager"}}), reason
 
 
-def _sampled(plan: Plan, blocks: Sequence[Block], sample: int, seed: int) -> tuple[Block, ...]:
+def sampled(plan: Plan, blocks: Sequence[Block], sample: int, seed: int) -> tuple[Block, ...]:
     """So many blocks, drawn by hash: the same study and seed always draw the same."""
     study = study_id(plan)
 
