@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from suite.stopping import Stopped, stoppable
 from suite.vocabulary import RequestError, RunFailed
 
-COMMANDS = ("list", "report", "sync", "verify")
+COMMANDS = ("list", "report", "sync", "verify", "export")
 OK, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
 HELP = """\
@@ -23,6 +23,7 @@ usage: python -m suite                             list the scenarios and their 
        python -m suite verify RECORD               check a record, train it again and compare every number
                        [--sample N] [--seed K] [--json PATH] [executor=local] [block_size=N] [device=D]
        python -m suite verify --all [RESULTS_DIR]  the same for every record
+       python -m suite export RECORD --to FILE.zip the record as one file to deposit, the same bytes each time
        python -m suite -m +scenario=A,B            several studies (Hydra multirun)
        suite --completion bash|zsh|fish            completion for your shell, to be sourced
 
@@ -84,6 +85,10 @@ def _dispatch(arguments: list[str]) -> int:
         from suite.study.commands import sync
 
         return sync(_one(arguments, None))
+    if arguments[0] == "export":
+        from suite.study.commands import export
+
+        return export(arguments[1:])
     if arguments[0] == "verify":
         from suite.study.verify_request import read_request
 

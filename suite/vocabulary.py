@@ -48,11 +48,6 @@ class RequestError(ValueError):
     """The request was wrong: one clear line for the user, exit code 2, nothing was run."""
 
 
-def is_timed(metric: str) -> bool:
-    """Whether a clock made the number, so that a repetition can only confirm the verdict that rests on it."""
-    return metric.startswith("time.")
-
-
 @dataclass(frozen=True)
 class Event:
     """Turns a metric into yes or no: ``metric <op> value``."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def gather(plan: Plan, started: datetime, finished: datetime, torch_facts: Mappi
         "git": git_state(),
         "python": platform.python_version(),
         "packages": gather_packages(),
+        "environment": environment(),
         "platform": {"system": platform.system(), "release": platform.release(), "machine": platform.machine()},
         "cpu": {"model": _cpu_model(), "cores": os.cpu_count()},
         "torch": dict(torch_facts),
@@ -50,6 +52,27 @@ def gather(plan: Plan, started: datetime, finished: datetime, torch_facts: Mappi
         "finished": finished.isoformat(timespec="seconds"),
         "seconds": round((finished - started).total_seconds(), 1),
     }
+
+
+def sealed_now() -> dict[str, Any]:
+    """When a plan is sealed, in UTC, and the commit it is sealed at (None outside a checkout)."""
+    git = git_state() or {}
+    return {"at": datetime.now(UTC).isoformat(timespec="seconds"), "commit": git.get("commit"), "dirty": git.get("dirty")}
+
+
+def sealing_of(folder: Path, plan: Plan) -> dict[str, Any] | None:
+    """What a record's folder says of the sealing of this plan, None where it says nothing."""
+    try:
+        facts = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+        return dict(facts["sealed"]) if facts["plan_sha256"] == plan_sha256(plan) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def environment() -> list[str]:
+    """Every installed package with its version, as ``name==version``."""
+    found = {f"{distribution.metadata['Name']}=={distribution.version}" for distribution in importlib.metadata.distributions()}
+    return sorted(found, key=str.lower)
 
 
 def gather_packages() -> dict[str, str | None]:
@@ -64,7 +87,9 @@ def verdict_code() -> str:
 
 def record_code() -> str:
     """Fingerprint of the code that writes a record's files, the report's pages excepted."""
-    return fingerprint(("record/canonical.py", "record/citation.py", "record/tables.py", "record/write.py", "vocabulary.py"))
+    return fingerprint(
+        ("record/canonical.py", "record/citation.py", "record/crate.py", "record/tables.py", "record/write.py", "vocabulary.py")
+    )
 
 
 def git_state() -> dict[str, Any] | None:

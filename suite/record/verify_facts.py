@@ -18,7 +18,7 @@ from suite.vocabulary import Plan
 ROUNDING = ("device", "precision", "engine", "native", "packages.torch", "packages.numpy", "platform.machine", "cpu.model")
 GPU = ("torch.gpus", "torch.cuda_version")
 #: Facts of one run, which no repetition shares.
-OWN = ("started", "finished", "seconds", "plan_sha256", "sealed", "git.changed", "git.dirty", "git.diff_sha256")
+OWN = ("started", "finished", "seconds", "plan_sha256", "sealed", "environment", "git.changed", "git.dirty", "git.diff_sha256")
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _provenance(plan: Plan, facts: Mapping[str, Any]) -> Iterator[str]:
         yield "plan_sha256 is not the hash of plan.json"
     if facts.get("data") != {name: dict(sums) for name, sums in plan.data.items()}:
         yield "data: the checksums are not those of the plan"
-    native = any(condition.config["engine"].get("path") == "native" for condition in plan.conditions)
+    native = any((condition.config.get("engine") or {}).get("path") == "native" for condition in plan.conditions)
     if native != ("native" in facts):
         yield "native: there is " + (
             "no fingerprint of the compiled step, which the plan uses" if native else "one, and the plan uses none"
@@ -123,7 +123,8 @@ def _timings(plan: Plan, timings: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _steps(config: Mapping[str, Any]) -> int:
-    return int(config["train"].get("steps", 0))
+    steps = config["train"].get("steps")
+    return steps if isinstance(steps, int) else 0
 
 
 def _clock(clock: Mapping[str, float], steps: int, replicates: int) -> Iterator[str]:

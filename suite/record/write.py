@@ -16,7 +16,10 @@ import yaml
 
 from suite.record.atomic import stay_inside, sweep, write_bytes, write_text
 from suite.record.canonical import plan_json, plan_sha256, study_id, to_json
-from suite.record.citation import bibtex, citation_cff, ro_crate
+from suite.record.citation import bibtex, citation_cff, license_text
+from suite.record.crate import CRATE, ro_crate
+from suite.record.provenance import sealed_now, sealing_of
+from suite.record.read import read_study
 from suite.record.tables import curves_table, replicates_table, to_bytes
 from suite.vocabulary import Plan, RequestError, Study
 
@@ -26,11 +29,16 @@ RECORDS = "records"
 
 
 def seal(plan: Plan, results_dir: Path) -> Path:
-    """Write the plan to ``<results_dir>/<scenario>/plan.json`` before anything is trained, and return the folder."""
+    """Write the plan to ``<results_dir>/<scenario>/plan.json`` before anything is trained, note when and at which commit, and return
+    the folder.
+    """
     folder = results_dir / plan.scenario
     stay_inside(folder / VERDICT, results_dir)
     _make_way(plan, folder, results_dir)
     write_text(folder / "plan.json", plan_json(plan), results_dir)
+    if not (folder / VERDICT).is_file() and sealing_of(folder, plan) is None:
+        # when and at which commit: kept from here on, however often the study is interrupted, and completed at its end
+        write_text(folder / "provenance.json", to_json({"plan_sha256": plan_sha256(plan), "sealed": sealed_now()}), results_dir)
     return folder
 
 
@@ -44,7 +52,7 @@ def _make_way(plan: Plan, folder: Path, results_dir: Path) -> None:
         return
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"{folder / 'plan.json'}: cannot be read ({error}); move it away or choose another results_dir") from error
-    if before != plan_json(plan) and len(list(folder.iterdir())) > 1:
+    if before != plan_json(plan) and {path.name for path in folder.iterdir()} - {"plan.json", "provenance.json"}:
         _archive(folder, results_dir, hashlib.sha256(before.encode()).hexdigest()[:12])
 
 
@@ -135,29 +143,35 @@ def record_files(study: Study, pages: Mapping[str, bytes]) -> dict[str, bytes]:
         "configs.yaml": _yaml({condition.name: condition.config for condition in study.plan.conditions}),
         "citation.bib": bibtex(study).encode(),
         "CITATION.cff": citation_cff(study).encode(),
+        "LICENSE": license_text().encode(),
         **pages,
     }
+    if "environment" in study.provenance:
+        files["environment.txt"] = "".join(f"{line}\n" for line in study.provenance["environment"]).encode()
     files[VERDICT] = to_json(verdict_json(study), sort_keys=False).encode()  # hypotheses stay in their author's order
-    files["ro-crate-metadata.json"] = ro_crate(study, files).encode()
+    files[CRATE] = ro_crate(study, files).encode()
     return files
 
 
 def rewrite_report(folder: Path, pages: Mapping[str, bytes]) -> None:
-    """Replace a record's report files and their manifest entries. What the manifest says of all other files stays, so that it
-    still tells whether one has been touched since.
+    """Replace a record's report, the crate that lists it, and their manifest entries. Numbers and their sums stay as they are, so
+    that a changed number does not become right by making the report again. Figures that are no longer made go.
     """
     try:
         known = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        known = {str(name): str(digest) for name, digest in known.items()}
+        sums = {str(name): str(digest) for name, digest in known.items()}
     except (OSError, ValueError, AttributeError):
-        known = {}
-    for name, content in pages.items():
+        files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+        sums = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items() if name != MANIFEST}
+    if "report.html" in pages:
+        for name in [name for name in sums if name.startswith("figures/") and name not in pages]:
+            stay_inside(folder / name, folder)
+            del sums[name]
+            (folder / name).unlink(missing_ok=True)
+    new = {**pages, CRATE: ro_crate(read_study(folder), {**sums, **pages}).encode()}
+    for name, content in new.items():
         write_bytes(folder / name, content, folder.parent)
-    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-    files.pop(MANIFEST, None)
-    sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    sums |= {name: digest for name, digest in known.items() if name in files and name not in pages}
-    write_text(folder / MANIFEST, to_json(sums), folder.parent)
+    write_text(folder / MANIFEST, to_json(sums | {name: hashlib.sha256(content).hexdigest() for name, content in new.items()}), folder.parent)
 
 
 def _write_manifest(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -72,9 +72,11 @@ def claim_sentence(claim: str, outcome: Outcome) -> str:
 
 
 def status_line(outcome: Outcome, plan: Plan) -> str:
-    """The study's status in one line."""
+    """The study's status in one line; a changed design is named in an invalid study too."""
+    changed = f"EXPLORATORY: the command line changed the registered design: {', '.join(plan.deviations)}"
     if outcome.status == "invalid":
-        return f"INVALID: control not supported: {', '.join(outcome.failed_controls)}. No verdict of this study counts."
+        label = f" {changed}" if plan.exploratory else ""
+        return f"INVALID: control not supported: {', '.join(outcome.failed_controls)}. No verdict of this study counts.{label}"
     if outcome.status == "exploratory":
-        return f"EXPLORATORY: the command line changed the registered design: {', '.join(plan.deviations)}"
+        return changed
     return "valid: every control behaved as it must"

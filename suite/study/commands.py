@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from suite.config.schema import Tracking
 from suite.record import cache
-from suite.record.atomic import write_text
+from suite.record.atomic import write_bytes, write_text
+from suite.record.export import deposit
 from suite.record.lease import Holder, Leases
 from suite.record.read import check_untouched, read_study
 from suite.record.write import RECORDS, rewrite_report
@@ -69,4 +72,19 @@ def sync(record_dir: str) -> int:
         waiting.abandon()
         raise
     terminal.print_where_to_look(record, links, console)
+    return 0
+
+
+def export(arguments: Sequence[str]) -> int:
+    """``RECORD --to FILE``: write the record as one zip file. The same record gives the same bytes."""
+    words = [part for argument in arguments for part in (argument.split("=", 1) if argument.startswith("--to=") else [argument])]
+    if len(words) != 3 or words.count("--to") != 1 or words[2] == "--to":
+        raise RequestError("export takes a record and where to put it: export results/born_dead --to born_dead.zip")
+    at = words.index("--to")
+    target, record = Path(words[at + 1]), Path(words[2 if at == 0 else 0])
+    if target.is_dir() or record.resolve() in target.resolve().parents:
+        raise RequestError(f"--to {target}: name a file outside the record, such as {record.name}.zip")
+    content = deposit(record)
+    write_bytes(target, content)
+    terminal.console().print(f"{target}: {len(content):,} bytes, SHA-256 {hashlib.sha256(content).hexdigest()}", highlight=False, soft_wrap=True)
     return 0

@@ -7,14 +7,15 @@ from suite.vocabulary import Study
 
 
 def title_of(study: Study) -> str:
-    """Scenario, verdict of each claim as stated, study id."""
+    """Scenario, verdict of each claim as stated, study id; a study whose design the command line changed says so first."""
     if study.outcome.status == "invalid":
         verdicts = "invalid"
     else:
         verdicts = ", ".join(
             f"{claim} {words.as_stated([v for v in study.outcome.verdicts if v.hypothesis.claim == claim])}" for claim in study.plan.claims
         )
-    return f"{study.plan.scenario}: {verdicts} ({study.study_id})"
+    label = "exploratory: " if study.plan.exploratory else ""
+    return f"{study.plan.scenario}: {label}{verdicts} ({study.study_id})"
 
 
 def note_of(study: Study) -> str:

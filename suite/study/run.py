@@ -61,7 +61,7 @@ def run_study(request: StudyRequest) -> int:
         with Leases(cache.folder(results_dir) / "leases", study) as leases:
             _announce(plan, leases.take(f"study-{plan.scenario}"), study, console)
             with leases.hold(RECORDS, lambda holder: _wait_for(holder, console)):
-                seal(plan, results_dir)
+                sealed = provenance.sealing_of(seal(plan, results_dir), plan) or provenance.sealed_now()
             console.print(engine_line(plan), highlight=False, soft_wrap=True)
             if plan.timed:
                 console.print(timed_line(plan, settings.executor), highlight=False, soft_wrap=True)
@@ -71,7 +71,7 @@ def run_study(request: StudyRequest) -> int:
                 traces = list(timed_traces(blocks, settings, console))
             else:
                 traces = list(traces_of(blocks, _keys(blocks, datasets), settings, leases, console))
-            finished = _decided(plan, merged(plan.conditions, traces), started)
+            finished = _decided(plan, merged(plan.conditions, traces), started, sealed)
             pages = render(finished)
             with leases.hold(RECORDS, lambda holder: _wait_for(holder, console)):
                 record = write_record(finished, results_dir, pages)
@@ -131,8 +131,8 @@ def _keys(blocks: Sequence[Block], datasets: Mapping[str, Dataset]) -> dict[int,
     return {id(block): key(block) for block in blocks}
 
 
-def _decided(plan: Plan, traces: Mapping[str, Trace], started: datetime) -> Study:
-    return Study(study_id(plan), plan, outcome_of(plan, traces), traces, facts_of(plan, started))
+def _decided(plan: Plan, traces: Mapping[str, Trace], started: datetime, sealed: Mapping[str, Any]) -> Study:
+    return Study(study_id(plan), plan, outcome_of(plan, traces), traces, {**facts_of(plan, started), "sealed": dict(sealed)})
 
 
 def facts_of(plan: Plan, started: datetime) -> dict[str, Any]:

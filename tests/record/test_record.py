@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 from study_example import make_study
 
-from suite.record import cache
+from suite.record import cache, provenance, write
 from suite.record.atomic import write_bytes
 from suite.record.canonical import plan_from_json, plan_json, plan_sha256
 from suite.record.read import read_study
+from suite.record.verify_files import read_parts
 from suite.record.write import rewrite_report, seal, write_record
 from suite.vocabulary import Block, Condition, RequestError, Versus
 
@@ -105,8 +106,9 @@ def test_the_same_study_gives_the_same_bytes(tmp_path):
 def test_the_manifest_names_every_file_and_survives_a_new_report(tmp_path):
     import hashlib
 
-    folder = write_record(STUDY, tmp_path, {"report.html": b"old", "figures/a.svg": b"<svg/>"})
-    rewrite_report(folder, {"report.html": b"new"})
+    folder = write_record(STUDY, tmp_path, {"report.html": b"old", "figures/a.svg": b"<svg/>", "figures/b.svg": b"<svg/>"})
+    rewrite_report(folder, {"report.html": b"new", "figures/a.svg": b"<svg></svg>", "figures/c.svg": b"<svg/>"})
+    assert not (folder / "figures" / "b.svg").exists()
     sums = json.loads((folder / "manifest.json").read_text())
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {"manifest.json"}
     assert set(sums) == files
@@ -114,7 +116,34 @@ def test_the_manifest_names_every_file_and_survives_a_new_report(tmp_path):
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
     crate = json.loads((folder / "ro-crate-metadata.json").read_text())
     parts = {part["@id"] for part in crate["@graph"][1]["hasPart"]}
-    assert {"plan.json", "verdict.json", "replicates.parquet", "figures/a.svg"} <= parts
+    assert parts == files - {"ro-crate-metadata.json"} | {"manifest.json"}
+
+
+def test_making_the_report_again_does_not_make_a_changed_number_right(tmp_path):
+    folder = write_record(STUDY, tmp_path, {"report.html": b"old"})
+    before = json.loads((folder / "manifest.json").read_text())
+    (folder / "timings.json").write_text((folder / "timings.json").read_text().replace("106.7", "206.7"))
+    rewrite_report(folder, {"report.html": b"new"})
+    after = json.loads((folder / "manifest.json").read_text())
+    assert {name for name in after if after[name] != before[name]} == {"report.html"}
+    assert [fault.file for fault in read_parts(folder).faults] == ["timings.json"]
+
+
+def test_when_a_plan_was_sealed_is_kept_over_interruptions(tmp_path, monkeypatch):
+    folder = seal(STUDY.plan, tmp_path)
+    first = provenance.sealing_of(folder, STUDY.plan)
+    assert set(first) == {"at", "commit", "dirty"}
+    monkeypatch.setattr(write, "sealed_now", lambda: {"at": "later"})
+    assert provenance.sealing_of(seal(STUDY.plan, tmp_path), STUDY.plan) == first
+    # another plan is sealed when it is sealed
+    other = make_study(title="Another").plan
+    assert provenance.sealing_of(folder, other) is None
+    assert provenance.sealing_of(seal(other, tmp_path), other) == {"at": "later"}
+    # a finished record keeps what it says
+    done = write_record(replace(STUDY, provenance={**STUDY.provenance, "sealed": first}), tmp_path, {})
+    before = (done / "provenance.json").read_bytes()
+    seal(STUDY.plan, tmp_path)
+    assert (done / "provenance.json").read_bytes() == before
 
 
 def test_a_finished_record_of_another_plan_is_archived_whole(tmp_path):
@@ -124,7 +153,7 @@ def test_a_finished_record_of_another_plan_is_archived_whole(tmp_path):
     seal(other.plan, tmp_path)
     kept = tmp_path / "archive" / f"example-{STUDY.study_id}"
     assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
-    assert [path.name for path in (tmp_path / "example").iterdir()] == ["plan.json"]
+    assert sorted(path.name for path in (tmp_path / "example").iterdir()) == ["plan.json", "provenance.json"]
     # the same plan again changes nothing
     write_record(other, tmp_path, {})
     seal(other.plan, tmp_path)
