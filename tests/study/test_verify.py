@@ -6,10 +6,7 @@ import hashlib
 import io
 import json
 import math
-import os
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,20 +26,12 @@ from suite.study.outcome import outcome_of
 from suite.study.plan import blocks_of
 from suite.study.repeat import sampled
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("original")
-    done = subprocess.run(
-        [sys.executable, "-m", "suite", "+scenario=born_dead", "replicates=4", "train.steps=20", "tracking=off", "executor.block_size=3"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"},
-    )
-    assert done.returncode in (0, 3), done.stderr
+    small = ["replicates=4", "train.steps=20", "tracking=off", "quiet=true", "executor.block_size=3"]
+    assert main(["+scenario=born_dead", *small, f"results_dir={folder / 'results'}"]) in (0, 3)
     # nothing may be taken from the cache
     shutil.rmtree(folder / "results" / ".blocks")
     return folder / "results" / "born_dead"

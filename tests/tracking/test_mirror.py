@@ -199,3 +199,13 @@ def test_the_waiting_process_answers_with_links_or_a_reason(store, tmp_path):
     waiting = MirrorProcess(Tracking(uri=store))
     waiting.abandon()
     assert waiting.process.poll() is not None
+
+
+def test_a_design_changed_on_the_command_line_is_labelled(store, tmp_path):
+    study = make_study(deviations=("train.steps=60",))
+    links, client = mirrored(store, tmp_path, study)
+    parent = client.get_run(links.run_id)
+    assert parent.info.run_name.startswith("example: exploratory: ")
+    assert parent.data.tags["status"] == "exploratory"
+    assert parent.data.tags["deviations"] == "train.steps=60"
+    assert "EXPLORATORY" in parent.data.tags["mlflow.note.content"]
