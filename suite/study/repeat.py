@@ -16,12 +16,14 @@ from suite.config.schema import NUMERIC_KEYS, Executor, Settings
 from suite.config.validate import validate
 from suite.data import Dataset
 from suite.execution import execute
+from suite.execution.attempt import Failure, named
 from suite.record.canonical import study_id
 from suite.report import terminal
 from suite.study.plan import blocks_of, data_key, datasets_of, device_of
+from suite.study.work import replicate_steps
 from suite.training.engine import network_of
 from suite.training.paths import why_not_native
-from suite.vocabulary import Block, Condition, Plan, RequestError, Trace
+from suite.vocabulary import Block, Condition, Plan, RequestError, RunFailed, Trace
 
 
 @dataclass(frozen=True)
@@ -108,17 +110,22 @@ def train_again(repetition: Repetition, executor: Executor, data_dir: str, progr
     if repetition.plan.device == "cuda":
         torch.use_deterministic_algorithms(True)
 
+    waiting = list(repetition.blocks)
+
+    def take() -> Block | None:
+        return waiting.pop(0) if waiting else None
+
     def report(block: Block, steps: int, dead: float | None) -> None:
         progress.advance(block.condition.name, steps, dead)
 
-    for block, trace in execute(repetition.blocks, executor, data_dir, report):
+    def tell(line: str) -> None:
+        progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    for block, outcome in execute(take, len(waiting), executor, data_dir, report, tell):
+        if isinstance(outcome, Failure):
+            raise RunFailed(f"{named(block)} could not be trained again: {outcome.cause}")
         progress.finish_block(block.condition.name, replicate_steps(block), cached=False)
-        yield trace
-
-
-def replicate_steps(block: Block) -> int:
-    """Steps of the block, counted over its replicates."""
-    return int(block.condition.config["train"]["steps"]) * block.count
+        yield outcome
 
 
 def substituted(recorded: Mapping[str, Trace], repeated: Sequence[Trace]) -> dict[str, Trace]:

@@ -21,11 +21,12 @@ from suite.record.verify_numbers import EXACT, Comparison, tolerance_for
 from suite.report import terminal, verification
 from suite.study.commands import records_of
 from suite.study.outcome import outcome_of
-from suite.study.repeat import Repetition, prepare, replicate_steps, substituted, train_again
+from suite.study.repeat import Repetition, prepare, substituted, train_again
 from suite.study.run import facts_of
 from suite.study.verify_offline import check_derived, recorded_outcome
 from suite.study.verify_request import VerifyRequest
-from suite.vocabulary import Outcome, Plan, RequestError, Trace, is_timed
+from suite.study.work import replicate_steps
+from suite.vocabulary import Outcome, Plan, RequestError, RunFailed, Trace, is_timed
 
 REPRODUCED, NOT_REPRODUCED, WRONG = 0, 1, 2
 
@@ -52,6 +53,9 @@ def verify(request: VerifyRequest) -> int:
             verification.print_verification(body, console)
         except RequestError as error:
             body = {"record": str(record), "reproduced": None, "result": f"cannot be repeated here: {error}"}
+            console.print(f"{record}: {body['result']}\n", highlight=False, markup=False, soft_wrap=True)
+        except RunFailed as error:
+            body = {"record": str(record), "reproduced": False, "result": f"NOT reproduced: {error}"}
             console.print(f"{record}: {body['result']}\n", highlight=False, markup=False, soft_wrap=True)
         bodies.append(body)
     verification.print_summary(bodies, console)
