@@ -9,7 +9,7 @@ from pathlib import Path
 
 #: Files without a time or a rate in them.
 EXACT = ("plan.json", "verdict.json", "replicates.parquet", "curves.parquet", "configs.yaml")
-TIMES = ("started", "finished", "seconds")
+TIMES = ("started", "finished", "seconds", "sealed")
 _MASKS = (
     (re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00"), b"TIME"),
     (re.compile(rb"\d{4}-\d\d-\d\d\b"), b"DAY"),
