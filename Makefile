@@ -11,10 +11,10 @@ export OMP_NUM_THREADS ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint results report bench reliability lock clean
+.PHONY: help setup run test lint results report repro dvc-lock verify bench reliability lock clean
 
 help: ## List what can be done
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(STAMP) ## Create .venv from the lock file
 
@@ -47,6 +47,16 @@ results: $(STAMP) ## Run every committed study again, on digits and on Fashion-M
 
 report: $(STAMP) ## Rebuild every report, the index and the README's table
 	$(BIN)/python -m suite report
+
+repro: $(STAMP) ## Make again what its code or scenario has changed under (DVC), and nothing else
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m dvc repro
+
+dvc-lock: $(STAMP) ## Tell DVC that the records in results/ are those of this code and these scenarios
+	$(BIN)/python scripts/pipeline.py
+	$(BIN)/python -m dvc commit --force --quiet
+
+verify: $(STAMP) ## Repeat every record and compare (an hour or two)
+	$(BIN)/python -m suite verify --all results executor=local
 
 bench: $(STAMP) ## Time the engine beside its rivals, and rewrite results/benchmarks (half an hour)
 	$(BIN)/python -m tests.bench.compare --out results/benchmarks/engine.json

@@ -11,14 +11,15 @@ from typing import Any, NoReturn
 from suite.stopping import Stopped, stoppable
 from suite.vocabulary import RequestError, RunFailed
 
-COMMANDS = ("list", "report", "sync", "verify", "export")
+COMMANDS = ("list", "report", "index", "sync", "verify", "export")
 OK, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
 HELP = """\
 usage: python -m suite                             list the scenarios and their last verdicts
        python -m suite +scenario=NAME [KEY=VALUE]  run one study
        python -m suite +scenario=NAME dry_run=true show what would run
-       python -m suite report [RESULTS_DIR]        rebuild every report and the index
+       python -m suite report [RESULTS_DIR]        rebuild every report and the index (of a RECORD: its report)
+       python -m suite index [RESULTS_DIR]         rebuild the index alone
        python -m suite sync RECORD                 write a finished record into MLflow again
        python -m suite verify RECORD               check a record, train it again and compare every number
                        [--sample N] [--seed K] [--json PATH] [executor=local] [block_size=N] [device=D]
@@ -81,6 +82,10 @@ def _dispatch(arguments: list[str]) -> int:
         from suite.study.commands import report
 
         return report(_one(arguments, "results"))
+    if arguments[0] == "index":
+        from suite.study.commands import index
+
+        return index(_one(arguments, "results"))
     if arguments[0] == "sync":
         from suite.study.commands import sync
 
@@ -107,7 +112,9 @@ def _one(arguments: list[str], default: str | None) -> str:
     """The single path a command takes; ``results_dir=PATH`` is accepted for it too."""
     given = [argument.removeprefix("results_dir=") for argument in arguments[1:]]
     if len(given) > 1 or (not given and default is None):
-        raise RequestError(f"{arguments[0]} takes one path, such as results/born_dead" if default is None else "report takes one folder")
+        raise RequestError(
+            f"{arguments[0]} takes one path, such as results/born_dead" if default is None else f"{arguments[0]} takes one folder"
+        )
     return given[0] if given else str(default)
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+from rich.console import Console
 
 from suite.config.schema import Tracking
 from suite.record import cache
@@ -28,30 +31,57 @@ def records_of(results_dir: Path) -> list[Path]:
     return sorted(path.parent for path in found if "archive" not in path.relative_to(results_dir).parts)
 
 
-def report(results_dir: str) -> int:
-    """Rebuild every report and the index from the records of a results folder, and the table of claims in a README beside
-    that folder which has the markers for it.
-    """
-    root = Path(results_dir)
+def report(folder: str) -> int:
+    """Rebuild every report and the index from the records of a results folder; of a record, its own report alone."""
+    root, console = Path(folder), terminal.console()
+    if (root / "verdict.json").is_file():
+        _report(root, console)
+        console.print(f"{root / 'report.html'} rebuilt", highlight=False, soft_wrap=True)
+        return 0
     records = records_of(root)
     if not records:
-        raise RequestError(f"{results_dir}: no record (a folder with a verdict.json) is here; run a study first")
-    console = terminal.console()
-
-    def waiting(holder: Holder) -> None:
-        console.print(f"waiting for {holder}, which is writing a record here", soft_wrap=True)
-
+        raise RequestError(f"{folder}: no record (a folder with a verdict.json) is here; run a study first")
     for record in records:
-        with Leases(cache.folder(record.parent) / "leases", "") as leases, leases.hold(RECORDS, waiting):
-            check_untouched(record)
-            rewrite_report(record, render(read_study(record)))
-    with Leases(cache.folder(root) / "leases", "") as leases, leases.hold(RECORDS, waiting):
+        _report(record, console)
+    _index(root, console)
+    console.print(f"{len(records)} reports and {root / 'index.html'} rebuilt", highlight=False)
+    return 0
+
+
+def index(results_dir: str) -> int:
+    """Rebuild the index of a results folder, and the README's table of claims, from the verdicts; no report."""
+    root, console = Path(results_dir), terminal.console()
+    if not records_of(root):
+        raise RequestError(f"{results_dir}: no record (a folder with a verdict.json) is here; run a study first")
+    _index(root, console)
+    console.print(f"{root / 'index.html'} rebuilt", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _report(record: Path, console: Console) -> None:
+    with _writing(record.parent, console):
+        check_untouched(record)
+        rewrite_report(record, render(read_study(record)))
+
+
+def _index(root: Path, console: Console) -> None:
+    """The index, and the table of claims in a README beside the results folder which has the markers for it."""
+    with _writing(root, console):
         write_index(root, build_index(root))
     readme = root.parent / "README.md"
     if readme.is_file() and BEGIN in readme.read_text(encoding="utf-8"):
         write_text(readme, update_readme(readme, root))
-    console.print(f"{len(records)} reports and {root / 'index.html'} rebuilt", highlight=False)
-    return 0
+
+
+@contextmanager
+def _writing(results_dir: Path, console: Console) -> Iterator[None]:
+    """Alone in writing records or the index of a results folder; says whom it waits for."""
+
+    def waiting(holder: Holder) -> None:
+        console.print(f"waiting for {holder}, which is writing a record here", soft_wrap=True)
+
+    with Leases(cache.folder(results_dir) / "leases", "") as leases, leases.hold(RECORDS, waiting):
+        yield
 
 
 def sync(record_dir: str) -> int:

@@ -72,9 +72,9 @@ def read_request(arguments: Sequence[str]) -> VerifyRequest:
         whole("--seed", flags.get("--seed", "0"), 0),
         Path(flags["--json"]) if "--json" in flags else None,
         Executor(
-            values.get("executor", "serial"),
-            whole("block_size", values["block_size"], 1) if "block_size" in values else None,
-            whole("workers", values["workers"], 1) if "workers" in values else None,
+            name=values.get("executor", "serial"),
+            block_size=whole("block_size", values["block_size"], 1) if "block_size" in values else None,
+            workers=whole("workers", values["workers"], 1) if "workers" in values else None,
         ),
         values.get("device"),
         values.get("precision"),
