@@ -44,6 +44,7 @@ results: $(STAMP) ## Run every committed study again, on digits and on Fashion-M
 	for s in $(SCENARIOS); do $(BIN)/python -m suite +scenario=$$s executor=local tracking=off || exit 1; done
 	for s in $(ON_FASHION); do $(BIN)/python -m suite +scenario=$$s $(FASHION) executor=local tracking=off || exit 1; done
 	$(BIN)/python -m suite report
+	$(MAKE) dvc-lock
 
 report: $(STAMP) ## Rebuild every report, the index and the README's table
 	$(BIN)/python -m suite report

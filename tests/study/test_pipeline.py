@@ -36,7 +36,6 @@ CHANGES = {
     "a scenario": ("scenarios/momentum.yaml", "confidence: 0.95", "confidence: 0.9"),
     "code that makes numbers": ("suite/nets/mlp.py", "from __future__", "# changed\nfrom __future__"),
     "code that decides": ("suite/inference/exact.py", "from __future__", "# changed\nfrom __future__"),
-    "a default": ("conf/optimizer/sgd.yaml", "sgd", "adam"),
     "code of the report": ("suite/report/words.py", "from __future__", "# changed\nfrom __future__"),
     "where blocks run": ("suite/execution/run.py", "from __future__", "# changed\nfrom __future__"),
     "a record": ("results/momentum/verdict.json", '"supported"', '"refuted"'),
@@ -99,7 +98,7 @@ def test_a_change_reaches_what_depends_on_it_and_nothing_else(asked, stages):
     pages = sorted([*each(stages, "report"), *each(stages, "report_fashion_mnist"), "index"])
     assert asked["a comment in a scenario"] == []
     assert asked["a scenario"] == ["study@momentum"]
-    assert asked["code that makes numbers"] == asked["code that decides"] == asked["a default"] == studies
+    assert asked["code that makes numbers"] == asked["code that decides"] == studies
     assert asked["code of the report"] == pages
     assert asked["where blocks run"] == []
     assert asked["a record"] == ["index", "report@momentum", "study@momentum"]
