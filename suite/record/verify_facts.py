@@ -95,6 +95,9 @@ def _provenance(plan: Plan, facts: Mapping[str, Any]) -> Iterator[str]:
         yield "native: there is " + (
             "no fingerprint of the compiled step, which the plan uses" if native else "one, and the plan uses none"
         )
+    git = facts.get("git")
+    if isinstance(git, Mapping) and not (bool(git.get("dirty")) == bool(git.get("changed")) == (git.get("diff_sha256") is not None)):
+        yield "git: dirty, changed and diff_sha256 do not fit each other"
     try:
         started, finished = datetime.fromisoformat(facts["started"]), datetime.fromisoformat(facts["finished"])
         spent = (finished - started).total_seconds()
@@ -146,7 +149,7 @@ def _clock(clock: Mapping[str, float], steps: int, replicates: int) -> Iterator[
             "train_seconds over steps and whole blocks",
         ),
     ):
-        if ratio <= 0 or abs(ratio - round(ratio)) > 1e-6 * max(ratio, 1.0):
+        if round(ratio) < 1 or abs(ratio - round(ratio)) > 1e-6 * max(ratio, 1.0):
             yield f"{key} {clock[key]:.6g} is not {what}"
 
 

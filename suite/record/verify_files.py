@@ -84,7 +84,7 @@ def _part(parts: Parts, name: str, read: Callable[[bytes], T]) -> T | None:
         return None
     try:
         return read(parts.files[name])
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, pa.ArrowException) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0] if str(error) else ""
         parts.fault(name, f"damaged or of another version ({type(error).__name__}: {reason})")
         return None
@@ -139,11 +139,13 @@ def _plan(content: bytes) -> Plan:
     for key, kind in (("replicates", int), ("seed", int), ("device", str), ("confidence", float)):
         if not isinstance(getattr(plan, key), kind) or isinstance(getattr(plan, key), bool):
             raise TypeError(f"{key} is {getattr(plan, key)!r}")
-    if plan.replicates < 1 or plan.seed < 0 or not 0 < plan.confidence < 1:
-        raise ValueError("replicates, seed or confidence is out of range")
+    if plan.replicates < 1 or plan.seed < 0 or not 0 < plan.confidence < 1 or plan.device not in ("cpu", "cuda"):
+        raise ValueError("replicates, seed, confidence or device is out of range")
     for condition in plan.conditions:
         if not isinstance(condition.config, Mapping) or not isinstance(condition.config.get("train"), Mapping):
             raise TypeError(f"condition {condition.name!r} has no configuration")
+        if not isinstance(condition.factors, Mapping) or any(key not in condition.factors for key in plan.factors):
+            raise TypeError(f"condition {condition.name!r} does not have every factor")
     return plan
 
 

@@ -9,7 +9,7 @@ tolerance of one percent is then about three test images of the digits.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,9 +69,12 @@ class Column:
 class Comparison:
     """Collects the columns of all repeated blocks."""
 
-    def __init__(self) -> None:
+    def __init__(self, other_code: bool = False) -> None:
+        """With ``other_code`` a column that the record has nowhere is new, not missing: it is named in ``unrecorded``."""
         self.columns: dict[tuple[str, str], Column] = {}
         self.shape: list[str] = []
+        self.other_code = other_code
+        self.unrecorded: set[str] = set()
 
     def add(self, recorded: Trace, block: Trace, tolerance: Tolerance) -> None:
         """Compare a repeated block with its replicates in the recorded trace of the whole condition."""
@@ -79,7 +82,7 @@ class Comparison:
         self._column("replicates.parquet", "diverged_at").take(
             recorded, block, None, _missing(recorded.diverged_at[rows]), _missing(block.diverged_at), tolerance
         )
-        for name in _union(recorded.finals, block.finals):
+        for name in self._names(recorded.finals, block.finals):
             old, new = _pair(recorded.finals.get(name), block.finals.get(name), rows, (block.count,))
             self._column("replicates.parquet", name).take(recorded, block, None, old, new, tolerance)
         if not np.array_equal(recorded.steps, block.steps):
@@ -88,9 +91,15 @@ class Comparison:
                 self.shape.append(line)
             return
         shape = (block.count, len(block.steps))
-        for name in _union(recorded.curves, block.curves):
+        for name in self._names(recorded.curves, block.curves):
             old, new = _pair(recorded.curves.get(name), block.curves.get(name), rows, shape)
             self._column("curves.parquet", name).take(recorded, block, block.steps, old, new, tolerance)
+
+    def _names(self, old: Mapping[str, Array], new: Mapping[str, Array]) -> list[str]:
+        if not self.other_code:
+            return list(dict.fromkeys([*old, *new]))
+        self.unrecorded |= new.keys() - old.keys()
+        return list(old)
 
     def _column(self, table: str, name: str) -> _Filling:
         return _Filling(self.columns.setdefault((table, name), Column(table, name)))
@@ -153,10 +162,6 @@ def deviation(old: Array, new: Array) -> Array:
 def _missing(ended: NDArray[np.int64]) -> Array:
     """Steps of divergence as the table has them: null where there was none."""
     return np.where(ended < 0, np.nan, ended.astype(np.float64))
-
-
-def _union(a: Mapping[str, Array], b: Mapping[str, Array]) -> Iterable[str]:
-    return dict.fromkeys([*a, *b])
 
 
 def _pair(old: Array | None, new: Array | None, rows: slice, shape: tuple[int, ...]) -> tuple[Array, Array]:

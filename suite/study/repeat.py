@@ -80,7 +80,9 @@ def _check(condition: Condition) -> None:
         settings: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Settings), OmegaConf.create(dict(condition.config))))
         validate(settings, where)
         Numeric.of(condition.config)
-    except (OmegaConfBaseException, TypeError, KeyError) as error:
+    except RequestError:
+        raise
+    except (OmegaConfBaseException, TypeError, KeyError, ValueError, AttributeError) as error:
         raise RequestError(f"{where}: {' '.join(str(error).split())}") from error
 
 

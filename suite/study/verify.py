@@ -23,7 +23,7 @@ from suite.study.commands import records_of
 from suite.study.outcome import outcome_of
 from suite.study.repeat import Repetition, prepare, substituted, train_again
 from suite.study.run import facts_of
-from suite.study.verify_offline import check_derived, recorded_outcome
+from suite.study.verify_offline import BROKEN, check_derived, recorded_outcome
 from suite.study.verify_request import VerifyRequest
 from suite.study.work import replicate_steps
 from suite.vocabulary import Outcome, Plan, RequestError, RunFailed, Trace, is_timed
@@ -112,9 +112,12 @@ def verify_record(folder: Path, request: VerifyRequest, console: Console) -> dic
             parts.plan, request.device, request.precision, request.executor.block_size, request.sample, request.seed, request.data_dir
         )
     except RequestError as error:
-        if not str(error).startswith("plan.json: "):
+        if str(error).startswith("plan.json: "):
+            parts.fault("plan.json", str(error).removeprefix("plan.json: "))
+        elif parts.faults:
+            notes.append(f"not trained again: {error}")
+        else:
             raise
-        parts.fault("plan.json", str(error).removeprefix("plan.json: "))
         return body | _finding(parts, notes, [], None, None)
     found = _differences(parts, repetition)
     verification.print_head(
@@ -145,7 +148,7 @@ def _finding(
     parts: Parts, notes: list[str], found: list[Difference], repetition: Repetition | None, repeated: list[Trace] | None
 ) -> dict[str, Any]:
     """Compare, decide anew, and put everything into the form that is written and printed."""
-    comparison = Comparison()
+    comparison = Comparison(other_code=any(difference.kind == "code" for difference in found))
     body: dict[str, Any] = {"environment": [asdict(difference) for difference in found]}
     disagree: list[str] = []
     if repetition is not None and repeated is not None:
@@ -164,6 +167,8 @@ def _finding(
         }
         body["verdicts"] = _verdicts(parts, parts.plan, repetition, repeated)
         disagree = [name for name, entry in body["verdicts"].items() if not entry["agrees"]]
+        if comparison.unrecorded:
+            notes.append(f"measured by this code and not in the record: {', '.join(sorted(comparison.unrecorded))}")
         for line in comparison.shape:
             parts.fault("curves.parquet", line)
         for column in comparison.columns.values():
@@ -209,7 +214,7 @@ def _verdicts(parts: Parts, plan: Plan, repetition: Repetition, repeated: list[T
     try:
         again: Outcome | None = outcome_of(plan, substituted(parts.traces, repeated))
         reason = ""
-    except (ValueError, KeyError, TypeError) as error:
+    except BROKEN as error:
         again, reason = None, str(error)
     found: dict[str, Any] = {}
     for number, hypothesis in enumerate(plan.hypotheses):

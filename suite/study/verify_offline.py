@@ -22,6 +22,8 @@ from suite.study.outcome import outcome_of
 from suite.vocabulary import Outcome, Study
 
 _GENERATOR = re.compile(rb'<meta name="generator" content="([^"]*)">')
+#: What code raises that is fed something else than it was written for.
+BROKEN = (ValueError, KeyError, TypeError, AttributeError, IndexError, ArithmeticError, AssertionError, RecursionError)
 PAGES = ("report.html", "report.md", "figures/")
 
 
@@ -32,15 +34,18 @@ def check_derived(parts: Parts) -> list[str]:
     notes: list[str] = []
     try:
         outcome = outcome_of(parts.plan, parts.traces)
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         parts.fault("replicates.parquet", f"its numbers do not bear the verdicts: {error}")
+        return ["pages and citations: not compared, because the verdicts cannot be decided"]
+    except BROKEN as error:
+        parts.fault("plan.json", f"its hypotheses cannot be decided ({type(error).__name__}: {error})")
         return ["pages and citations: not compared, because the verdicts cannot be decided"]
     study = Study(study_id(parts.plan), parts.plan, outcome, parts.traces, parts.provenance)
     _verdict(parts, study, notes)
     try:
         pages = render(study)
         expected = record_files(study, {**pages, **_other_pages(parts, pages)})
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except BROKEN as error:
         parts.fault("provenance.json", f"no report can be made with what it says ({type(error).__name__}: {error})")
         return notes
     _pages(parts, pages, notes)
@@ -59,7 +64,7 @@ def recorded_outcome(parts: Parts) -> Outcome | None:
         return None
     try:
         return outcome_of(parts.plan, parts.traces)
-    except (ValueError, KeyError, TypeError):
+    except BROKEN:
         return None
 
 

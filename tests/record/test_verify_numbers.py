@@ -104,6 +104,19 @@ def test_other_evaluations_and_a_column_that_only_one_side_has():
     assert column(comparison, "replicates", "train_loss").different == 7  # the eighth had diverged and was missing anyway
 
 
+def test_a_column_that_only_the_repetition_has_is_missing_or_by_other_code_new():
+    fewer = {name: curve for name, curve in RECORDED.curves.items() if name != "train_loss"}
+    comparison = Comparison()
+    comparison.add(replace(RECORDED, curves=fewer), RECORDED, EXACT)
+    found = column(comparison, "curves", "train_loss")
+    assert found.different == int(np.isfinite(RECORDED.curves["train_loss"]).sum())
+    assert comparison.unrecorded == set()
+    comparison = Comparison(other_code=True)
+    comparison.add(replace(RECORDED, curves=fewer), RECORDED, EXACT)
+    assert comparison.different == 0
+    assert comparison.unrecorded == {"train_loss"}
+
+
 def test_what_a_clock_made_is_counted_and_never_different():
     finals = {**RECORDED.finals, "time.step": np.linspace(1, 2, 8)}
     comparison = Comparison()

@@ -303,6 +303,42 @@ def test_a_damaged_part_is_named_and_ends_in_exit_1(record, name):
     assert any(fault["file"] == name and "damaged" in fault["what"] for fault in body["faults"])
 
 
+@pytest.mark.parametrize(
+    ("change", "file", "words"),
+    [
+        (value("plan.json", "conditions", lambda found: [{**c, "factors": {}} for c in found]), "plan.json", "does not have every factor"),
+        (value("plan.json", "device", "abacus"), "plan.json", "device is out of range"),
+        (value("plan.json", "hypotheses", lambda found: [{**h, "treatment": "x"} for h in found]), "plan.json", "cannot be decided"),
+        (value("timings.json", "ordinary/step_seconds", 1e30), "timings.json", "step_seconds"),
+        (value("provenance.json", "git", {"dirty": True, "changed": []}), "provenance.json", "git"),
+        (value("provenance.json", "started", 5), "provenance.json", "not times"),
+    ],
+)
+def test_nonsense_is_a_fault_and_no_traceback(record, change, file, words):
+    change(record)
+    with_sums(record)
+    code, body = verify(record, "--sample=1")
+    assert code == 1
+    assert any(fault["file"] == file and words in fault["what"] for fault in body["faults"]), body["faults"]
+
+
+def test_any_flipped_bit_is_named(original, tmp_path):
+    rng = np.random.default_rng(0)
+    files = sorted(path.relative_to(original).as_posix() for path in original.rglob("*") if path.is_file())
+    record = Path(shutil.copytree(original, tmp_path / "record"))
+    for name in files:
+        whole = (record / name).read_bytes()
+        flipped = bytearray(whole)
+        flipped[rng.integers(len(whole))] ^= 1 << int(rng.integers(8))
+        (record / name).write_bytes(flipped)
+        try:
+            faults = {fault.file for fault in read_parts(record).faults}
+        finally:
+            (record / name).write_bytes(whole)
+        # in the manifest itself, the flipped sum accuses the file that it belongs to
+        assert name in faults or (name == "manifest.json" and faults)
+
+
 def test_other_code_is_said_first_and_does_not_excuse_other_numbers(record, capsys):
     value("provenance.json", "code_sha256", "0" * 64)(record)
     cell("curves.parquet", "train_loss", 3, lambda number: number + 0.5)(record)
