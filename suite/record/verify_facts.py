@@ -18,7 +18,18 @@ from suite.vocabulary import Plan
 ROUNDING = ("device", "precision", "engine", "native", "packages.torch", "packages.numpy", "platform.machine", "cpu.model")
 GPU = ("torch.gpus", "torch.cuda_version")
 #: Facts of one run, which no repetition shares.
-OWN = ("started", "finished", "seconds", "plan_sha256", "sealed", "environment", "git.changed", "git.dirty", "git.diff_sha256")
+OWN = (
+    "started",
+    "finished",
+    "seconds",
+    "plan_sha256",
+    "sealed",
+    "environment",
+    "timing.load",
+    "git.changed",
+    "git.dirty",
+    "git.diff_sha256",
+)
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,14 @@ from suite.config.validate import validate
 from suite.data import Dataset
 from suite.execution import execute
 from suite.execution.attempt import Failure, named
+from suite.execution.timed import in_turn
 from suite.record.canonical import study_id
 from suite.report import terminal
 from suite.study.plan import blocks_of, data_key, datasets_of, device_of
 from suite.study.work import replicate_steps
 from suite.training.engine import network_of
 from suite.training.paths import why_not_native
-from suite.vocabulary import Block, Condition, Plan, RequestError, RunFailed, Trace
+from suite.vocabulary import Block, Condition, Plan, RequestError, RunFailed, Trace, is_timed
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def prepare(
         if reason and (line := f"on the eager path where the record took the native one ({reason})") not in changes:
             changes.append(line)
     there = replace(plan, conditions=tuple(settled), device=here)
-    blocks = blocks_of(there, block_size)
+    blocks = blocks_of(there, block_size, datasets)
     chosen = blocks if sample is None else sampled(plan, blocks, sample, seed)
     return Repetition(there, datasets, chosen, len(blocks), tuple(changes))
 
@@ -112,6 +113,12 @@ def train_again(repetition: Repetition, executor: Executor, data_dir: str, progr
     if repetition.plan.device == "cuda":
         torch.use_deterministic_algorithms(True)
 
+    if repetition.plan.timed:
+        # clocks are compared within one run: one block at a time, in the plan's rounds, whatever the executor
+        for block, outcome in in_turn(repetition.blocks, data_dir):
+            progress.advance(block.condition.name, replicate_steps(block), None)
+            yield _finished(block, outcome, progress)
+        return
     waiting = list(repetition.blocks)
 
     def take() -> Block | None:
@@ -124,14 +131,20 @@ def train_again(repetition: Repetition, executor: Executor, data_dir: str, progr
         progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     for block, outcome in execute(take, len(waiting), executor, data_dir, report, tell):
-        if isinstance(outcome, Failure):
-            raise RunFailed(f"{named(block)} could not be trained again: {outcome.cause}")
-        progress.finish_block(block.condition.name, replicate_steps(block), cached=False)
-        yield outcome
+        yield _finished(block, outcome, progress)
 
 
-def substituted(recorded: Mapping[str, Trace], repeated: Sequence[Trace]) -> dict[str, Trace]:
-    """The recorded traces with the repeated replicates put in their places."""
+def _finished(block: Block, outcome: Trace | Failure, progress: terminal.Progress) -> Trace:
+    if isinstance(outcome, Failure):
+        raise RunFailed(f"{named(block)} could not be trained again: {outcome.cause}")
+    progress.finish_block(block.condition.name, replicate_steps(block), cached=False)
+    return outcome
+
+
+def substituted(recorded: Mapping[str, Trace], repeated: Sequence[Trace], clocks: bool) -> dict[str, Trace]:
+    """The recorded traces with the repeated replicates put in their places; what a clock made too only where ``clocks``: those of a
+    part cannot be set against those of another run.
+    """
     found = {name: _copied(trace) for name, trace in recorded.items()}
     for block in repeated:
         whole, rows = found[block.condition], slice(block.first, block.first + block.count)
@@ -139,7 +152,7 @@ def substituted(recorded: Mapping[str, Trace], repeated: Sequence[Trace]) -> dic
             ours: dict[str, Any] = getattr(whole, kind)
             theirs = getattr(block, kind)
             for name, values in theirs.items():
-                if name in ours and ours[name][rows].shape == values.shape:
+                if name in ours and ours[name][rows].shape == values.shape and (clocks or not is_timed(name)):
                     ours[name][rows] = values
         whole.diverged_at[rows] = block.diverged_at
     return found

@@ -212,7 +212,7 @@ def _verdicts(parts: Parts, plan: Plan, repetition: Repetition, repeated: list[T
     recorded = parts.verdict.get("hypotheses", {}) if parts.verdict is not None else {}
     followed = recorded_outcome(parts)
     try:
-        again: Outcome | None = outcome_of(plan, substituted(parts.traces, repeated))
+        again: Outcome | None = outcome_of(plan, substituted(parts.traces, repeated, clocks=len(repetition.blocks) == repetition.total))
         reason = ""
     except BROKEN as error:
         again, reason = None, str(error)
@@ -227,7 +227,7 @@ def _verdicts(parts: Parts, plan: Plan, repetition: Repetition, repeated: list[T
             "recorded": word,
             "repeated": new.verdict if new else None,
             "agrees": new is not None and new.verdict == word,
-            "timed": is_timed(hypothesis.metric),
+            "timed": is_timed(hypothesis.metric) or (hypothesis.over is not None and is_timed(hypothesis.over)),
             "estimate": {
                 "recorded": entry.get("estimate") if isinstance(entry, Mapping) else None,
                 "repeated": new.estimate if new else None,
