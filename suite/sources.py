@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
-SUFFIXES = (".py", ".html", ".md", ".css", ".yaml")
+SUFFIXES = (".py", ".html", ".md", ".css", ".js", ".yaml")
 
 
 @lru_cache(maxsize=8)
