@@ -171,7 +171,9 @@ def rewrite_report(folder: Path, pages: Mapping[str, bytes]) -> None:
     new = {**pages, CRATE: ro_crate(read_study(folder), {**sums, **pages}).encode()}
     for name, content in new.items():
         write_bytes(folder / name, content, folder.parent)
-    write_text(folder / MANIFEST, to_json(sums | {name: hashlib.sha256(content).hexdigest() for name, content in new.items()}), folder.parent)
+    write_text(
+        folder / MANIFEST, to_json(sums | {name: hashlib.sha256(content).hexdigest() for name, content in new.items()}), folder.parent
+    )
 
 
 def _write_manifest(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -116,5 +116,7 @@ def export(arguments: Sequence[str]) -> int:
         raise RequestError(f"--to {target}: name a file outside the record, such as {record.name}.zip")
     content = deposit(record)
     write_bytes(target, content)
-    terminal.console().print(f"{target}: {len(content):,} bytes, SHA-256 {hashlib.sha256(content).hexdigest()}", highlight=False, soft_wrap=True)
+    terminal.console().print(
+        f"{target}: {len(content):,} bytes, SHA-256 {hashlib.sha256(content).hexdigest()}", highlight=False, soft_wrap=True
+    )
     return 0
