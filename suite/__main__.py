@@ -11,7 +11,6 @@ from typing import Any, NoReturn
 from suite.stopping import Stopped, stoppable
 from suite.vocabulary import RequestError, RunFailed
 
-COMMANDS = ("list", "report", "index", "sync", "verify", "export")
 OK, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
 HELP = """\
@@ -102,7 +101,7 @@ def _dispatch(arguments: list[str]) -> int:
 
         return verify(request)
     if arguments[0][:1].isalpha() and "=" not in arguments[0]:
-        from suite.config.choices import nearest
+        from suite.config.choices import COMMANDS, nearest
 
         raise RequestError(f"{arguments[0]}: there is no such command; the nearest is {nearest(arguments[0], COMMANDS)!r}")
     return _study(arguments)

@@ -73,6 +73,8 @@ PROBES = (
     "sparsity",
 )
 PATHS = ("auto", "eager", "native")
+#: Words that the front door takes in place of a study.
+COMMANDS = ("list", "report", "index", "sync", "verify", "export")
 EXECUTORS = ("serial", "local", "slurm", "ray")
 CLUSTERS = ("slurm", "local")
 TRACKING_RUNS = ("conditions", "replicates")

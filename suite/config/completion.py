@@ -5,12 +5,11 @@ Reads file names only, so that printing it imports nothing heavy; the shell sour
 
 from __future__ import annotations
 
-from suite.config.choices import DATASETS, DEVICES, PRECISIONS
+from suite.config.choices import COMMANDS, DATASETS, DEVICES, PRECISIONS
 from suite.config.paths import CONF, SCENARIOS
 from suite.vocabulary import RequestError
 
 SHELLS = ("bash", "zsh", "fish")
-COMMANDS = ("list", "report", "index", "sync", "verify", "export")
 #: Keys that people set most, with the values worth offering.
 COMMON: dict[str, tuple[str, ...]] = {
     "replicates": ("8", "64", "256"),

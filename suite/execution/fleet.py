@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
+import torch
+
 from suite.execution.attempt import Failure, attempt, named
 from suite.vocabulary import Block, Trace
 
@@ -44,8 +46,6 @@ class Fleet(Protocol[Handle]):
 
 def run_chunk(chunk: Chunk, data_dir: str) -> list[Result]:
     """What a job does: its blocks one after another. The dataset is read there, from ``data_dir``."""
-    import torch
-
     torch.set_num_threads(1)
     if any(block.device.startswith("cuda") for block in chunk):
         torch.use_deterministic_algorithms(True)

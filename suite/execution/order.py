@@ -19,7 +19,8 @@ def largest_first(blocks: Sequence[Block]) -> list[Block]:
 def work(block: Block) -> int:
     """A measure of a block's length, for ordering only: replicate-steps times the products of neighbouring widths."""
     config = block.condition.config
-    hidden = [int(width) for width in config["model"]["hidden"]]
+    model = config["model"]
+    hidden = [int(width) for width in (*(model["channels"] if model["name"] == "cnn" else ()), *model["hidden"])]
     # the number of inputs is the data's; a constant in its place keeps the order of networks on the same data
     products = sum(a * b for a, b in zip([64, *hidden], [*hidden, 10], strict=True))
     return int(config["train"]["steps"]) * block.count * products

@@ -30,7 +30,7 @@ def drawn(study: Study, files: Sequence[str]) -> tuple[dict[str, Any], dict[str,
     }
     tests, more = [], {}
     for v in told(study):
-        picture, caption = evidence.test_figure(study, v, order)
+        picture, caption = evidence.figure_of_test(study, v, order)
         h = v.hypothesis
         name = file_name(f"hypothesis_{h.name}")
         more[name] = standalone(picture)

@@ -24,7 +24,7 @@ MOST_ROWS, MOST_DOTS = 8, 200
 Values = NDArray[np.float64]
 
 
-def test_figure(study: Study, v: Verdict, order: Sequence[str]) -> tuple[Markup, str]:
+def figure_of_test(study: Study, v: Verdict, order: Sequence[str]) -> tuple[Markup, str]:
     """The picture and its caption."""
     h = v.hypothesis
     conditions = spoken_of(study.plan, v)
@@ -35,9 +35,8 @@ def test_figure(study: Study, v: Verdict, order: Sequence[str]) -> tuple[Markup,
     apart = compared or h.test in ("auc", "exponent")
     lines = [] if apart else [h.event.value] if h.event is not None else _edges(v)
     top = 30.0
-    parts, bottom = _panel(
-        rows, axis_label(h.metric), lines, h.event, top, None if compared or h.event is not None or h.test == "auc" else v
-    )
+    # nor does an estimate of them have a place on the values' axis
+    parts, bottom = _panel(rows, axis_label(h.metric), lines, h.event, top, None if apart or h.event is not None else v)
     if compared:
         differences = _differences(study, v)
         kind = "ratio" if h.test == "ratio" else "difference"
@@ -45,10 +44,6 @@ def test_figure(study: Study, v: Verdict, order: Sequence[str]) -> tuple[Markup,
         parts += more
     caption = _caption(study, v, len(conditions) - len(shown))
     return picture(WIDTH, bottom + 6.0, f"{h.name}: {caption}", *parts, class_=f"plot test {v.verdict}"), caption
-
-
-# pytest collects functions by this prefix
-test_figure.__test__ = False  # type: ignore[attr-defined]
 
 
 def _values(study: Study, name: str, metric: str) -> Values:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from suite.config.schema import Probes
 from suite.execution.simulate import simulate
 from suite.study.estimate import HANDLING_BYTES_PER_SECOND, HANDLING_SECONDS, START_SECONDS, VALUE_BYTES
 
@@ -53,14 +54,13 @@ def row(machine: Machine, points: int) -> tuple[str, ...]:
     )
 
 
-def main() -> None:
-    """Print it."""
+def table() -> str:
+    """With curves on the default schedule, and with both ends only."""
     head = ("machine", "points per curve", "blocks", "time", "workers busy", "parent busy", "curves and finals")
-    print("| " + " | ".join(head) + " |\n|" + " --- |" * len(head))
-    for machine in MACHINES:
-        for points in (7, 2):
-            print("| " + " | ".join(row(machine, points)) + " |")
+    lines = [head, ("---",) * len(head)]
+    lines += [row(machine, points) for machine in MACHINES for points in (STEPS // Probes().every + 1, 2)]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 if __name__ == "__main__":
-    main()
+    print(table(), end="")

@@ -20,6 +20,9 @@ def test_larger_blocks_go_first():
     assert [block.condition.name for block in largest_first(mixed)] == ["longer", "large", "small"]
     # 64·8 + 8·10 products of neighbouring widths, 20 steps, 2 replicates
     assert work(mixed[0]) == 20 * 2 * (64 * 8 + 8 * 10)
+    # channels count as widths of layers that come first
+    convolved = config(20, 8) | {"model": {**config(20, 8)["model"], "name": "cnn", "channels": [16]}}
+    assert work(Block(Condition("cnn", {}, convolved), 0, 2, 3, "cpu")) == 20 * 2 * (64 * 16 + 16 * 8 + 8 * 10)
 
 
 @pytest.mark.parametrize(

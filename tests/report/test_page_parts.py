@@ -14,7 +14,7 @@ from study_example import hypothesis, make_study
 
 from suite.inference import decide
 from suite.report.curves import POINTS, chart, charted
-from suite.report.evidence import test_figure as drawn_test
+from suite.report.evidence import figure_of_test
 from suite.report.margins import gap, margin_rows, replicates_needed, weakest_control
 from suite.report.page import render
 from suite.report.strips import Mark, domain
@@ -80,19 +80,19 @@ def test_what_settles_the_claim_is_drawn_first():
 
 
 def test_the_figure_of_a_paired_test_shows_each_replicate_and_each_difference():
-    picture, caption = drawn_test(STUDY, decided("effect"), ORDER)
+    picture, caption = figure_of_test(STUDY, decided("effect"), ORDER)
     dots = [d.count("M") for d in re.findall(r'd="([^"]*)" class="dots"', picture)]
     assert dots == [7, 8, 7]  # treatment without the diverged one, contrast, pairs
     assert "1 diverged" in caption
     assert "mean and interval" in picture
     crossed = replace(decided("effect").hypothesis, versus=Versus({"condition": "plain"}, {"condition": "plain"}))
-    assert 'class="dots"' in drawn_test(STUDY, replace(decided("effect"), hypothesis=crossed), ORDER)[0]
+    assert 'class="dots"' in figure_of_test(STUDY, replace(decided("effect"), hypothesis=crossed), ORDER)[0]
 
 
 def test_counterexamples_are_crosses():
     h = replace(decided("never").hypothesis, event=Event(">", float(np.nanmedian(STUDY.traces["heavy"].finals["dead_fraction"]))))
     (v,) = decide([h], STUDY.plan.conditions, STUDY.traces, 0.9, 0).verdicts
-    picture, _ = drawn_test(STUDY, v, ORDER)
+    picture, _ = figure_of_test(STUDY, v, ORDER)
     held = int((STUDY.traces["heavy"].finals["dead_fraction"] > h.event.value).sum())
     (dots,) = re.findall(r'd="([^"]*)" class="dots"', picture)
     (crosses,) = re.findall(r'd="([^"]*)" class="cross"', picture)
@@ -143,7 +143,7 @@ def test_margins_of_a_ratio_go_by_its_logarithm(v, distance, n):
 def test_a_ratio_is_drawn_as_one():
     h = replace(decided("effect").hypothesis, test="ratio", value=1.5)
     (v,) = decide([h], STUDY.plan.conditions, STUDY.traces, 0.9, 0).verdicts
-    picture, _ = drawn_test(STUDY, v, ORDER)
+    picture, _ = figure_of_test(STUDY, v, ORDER)
     pairs = STUDY.traces["heavy"].finals["dead_fraction"] / STUDY.traces["plain"].finals["dead_fraction"]
     assert "paired ratio" in picture
     dots = re.findall(r'd="([^"]*)" class="dots"', picture)[-1]
@@ -292,4 +292,7 @@ def test_an_exponent_of_a_clock_is_told_in_words_and_blocks():
     assert "the estimate 2 is the slope of its logarithm over that of parameters" in page
     assert "replicates of a block share a clock and so a value" in page
     assert "step seconds (seconds)" in page
+    # a slope has no place on an axis of seconds
+    assert "mean and interval" not in figure_of_test(study, found[0], ["plain", "heavy"])[0]
+    assert "mean and interval" in figure_of_test(study, found[1], ["plain", "heavy"])[0]
     assert {row["name"]: row["replicates"] for row in margin_rows(study.outcome)}["best"].endswith("blocks")

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from suite.record.cache import code_fingerprint
+from suite.record.provenance import verdict_code
+
 ROOT = Path(__file__).resolve().parents[2]
 
 ASK = "import json; from dvc.repo import Repo; print(json.dumps(sorted(Repo('.').status())))"
@@ -58,6 +61,18 @@ def test_a_fresh_clone_has_nothing_to_do(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == [], "the records are not of this code: make results, then make dvc-lock"
+
+
+def test_every_record_was_made_by_this_code():
+    """make dvc-lock believes what it is told; the records themselves say which code made them."""
+    listed = subprocess.run(["git", "ls-files", "results/**/provenance.json"], cwd=ROOT, capture_output=True, text=True, check=True)
+    records = [ROOT / line for line in listed.stdout.splitlines()]
+    assert len(records) >= len(list((ROOT / "scenarios").glob("*.yaml")))
+    for path in records:
+        facts = json.loads(path.read_text())
+        assert facts["code_sha256"] == code_fingerprint(), f"{path.parent}: make results"
+        assert facts["code"]["verdicts"] == verdict_code(), f"{path.parent}: make results"
+        assert facts["sealed"]["dirty"] is False
 
 
 def reached(stages: dict, path: str) -> set[str]:
