@@ -41,7 +41,11 @@ class Holder:
     since: str
 
     def __str__(self) -> str:
-        return f"process {self.pid} on {self.host}"
+        return f"process {self.pid} on {self.host}" if self.pid else "another process"
+
+
+#: The holder of a lease that is there but cannot be read just now, as happens for moments on a network file system.
+NOT_TOLD = Holder("", "", 0, "", "", "")
 
 
 @lru_cache(maxsize=1)
@@ -139,7 +143,7 @@ class Leases:
                 return None
         finally:
             mine.unlink(missing_ok=True)
-        return Holder("an unknown host", "", 0, "", "", "")
+        return NOT_TOLD
 
     def release(self, name: str) -> None:
         """Give a lease back."""
@@ -181,7 +185,7 @@ class Leases:
             holder = Holder(**json.loads(content))
             dead = is_dead(holder)
         except (ValueError, TypeError):
-            holder, dead = Holder("an unknown host", "", 0, "", "", ""), False
+            holder, dead = NOT_TOLD, False
         return None if dead or age > self.expiry else holder
 
     def _beat_from_now_on(self) -> None:

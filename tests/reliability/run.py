@@ -23,7 +23,7 @@ from hypothesis import given
 
 from suite.record.atomic import write_text
 from suite.record.provenance import git_state
-from tests.reliability import inputs, kills, refusals
+from tests.reliability import inputs, kills, mounts, refusals
 from tests.reliability.kills import Reference
 from tests.reliability.processes import Server
 from tests.reliability.records import compare
@@ -143,6 +143,30 @@ def _faults(folder: Path, asked: argparse.Namespace, campaign: Callable[[str, st
             "the same study started twice at once, one of the two killed in every second turn",
             lambda: twice_at_once(server, folder / "twice", reference, 6),
         )
+        _on_real_file_systems(server, folder, reference, campaign)
+
+
+def _on_real_file_systems(
+    server: Server, folder: Path, reference: Reference, campaign: Callable[[str, str, Callable[[], dict[str, int]]], None]
+) -> None:
+    """What only root can do; elsewhere one line says so, and the file keeps the figures it had."""
+    if why := mounts.missing("mount"):
+        print(f"full_file_system: not run, {why}")
+    else:
+        campaign(
+            "full_file_system",
+            "a real file system (tmpfs) that fills up: exit 1, one line; made larger, the same command goes on",
+            lambda: mounts.full_file_system(server, folder / "tmpfs", reference, [16, 64, 128, 192]),
+        )
+    if why := mounts.missing("sshfs", "sshd", "ssh-keygen", "unshare"):
+        print(f"two_machines: not run, {why}")
+    else:
+        campaign(
+            "two_machines",
+            "one study by two machines (name spaces of their own) on one network file system (SSH's), one killed in every second turn: "
+            "every block is done once and the record is that of one machine alone",
+            lambda: mounts.two_machines(folder / "network", 2),
+        )
 
 
 def main() -> None:
@@ -153,9 +177,9 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=16, help="kills, and full disks, at a chosen change of the disk")
     parser.add_argument("--inputs", type=int, default=80, help="malformed inputs of each kind that costs a start of the front door")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", choices=("faults", "inputs"), help="run one part; the other stays in the file as it was")
+    parser.add_argument("--only", choices=("faults", "mounts", "inputs"), help="run one part; the other stays in the file as it was")
     asked = parser.parse_args()
-    before = json.loads(asked.out.read_text(encoding="utf-8")) if asked.only and asked.out.is_file() else {}
+    before = json.loads(asked.out.read_text(encoding="utf-8")) if asked.out.is_file() else {}
     campaigns: dict[str, Any] = {}
     command = " ".join(["python -m tests.reliability.run", *(f"--{key} {value}" for key, value in vars(asked).items() if key in OPTIONS)])
 
@@ -172,9 +196,12 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory(prefix="reliability-") as temporary:
         folder = Path(temporary)
-        if asked.only != "inputs":
+        if asked.only in (None, "faults"):
             _faults(folder, asked, campaign)
-        if asked.only != "faults":
+        if asked.only == "mounts":
+            with Server(folder / "server") as server:
+                _on_real_file_systems(server, folder, Reference(server, folder / "reference"), campaign)
+        if asked.only in (None, "inputs"):
             campaign(
                 "malformed_inputs",
                 "thrown at the front door: done as asked, or exit 2 with one line, no traceback and no file left; block files are what "
