@@ -31,6 +31,8 @@ class Data:
 class Model:
     """A multilayer perceptron (mlp), or one behind convolutions (cnn), see suite/nets/cnn.py: ``channels`` of each convolution,
     ``kernel`` the side of its kernel. ``width`` and ``depth``, where both are set, stand for ``hidden``, and in a cnn for ``channels``.
+    In a resnet18 (suite/nets/resnet.py) they are the channels of the first stage and the residual blocks of each stage: 64 and 2 make
+    ResNet-18.
 
     ``norm`` is none, batch or layer; ``norm_position`` before or after the activation;
     ``norm_scale`` and ``norm_shift`` are the initial γ and β. ``skip`` adds to the output of every hidden layer as

@@ -159,10 +159,12 @@ class Mlp:
             values = self.passed_on(layer, values)
             if self.skip and reached.shape[2] == values.shape[2]:
                 values = values * self.skip_scale + reached
+        return Forward(self.outcome(parameters, values), tuple(pres), tuple(posts), new_buffers, tuple(variances))
+
+    def outcome(self, parameters: Mapping[str, Tensor], values: Float[Tensor, "replicate batch in"]) -> Tensor:
+        """The output layer of what the last hidden layer passes on."""
         output = self.linear(parameters, "output", values)
-        if self.output_unit == "sigmoid":
-            output = ACTIVATIONS["sigmoid"](output, 0.0)
-        return Forward(output, tuple(pres), tuple(posts), new_buffers, tuple(variances))
+        return ACTIVATIONS["sigmoid"](output, 0.0) if self.output_unit == "sigmoid" else output
 
     def reached(
         self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], inputs: Float[Tensor, "replicate batch in"], index: int
@@ -178,6 +180,25 @@ class Mlp:
                 values = self._normalise(parameters, buffers, {}, [], layer, values, training=False)
             values = self.passed_on(layer, values)
         return values
+
+    def driven(self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], inputs: Tensor, index: int) -> Tensor:
+        """What hidden layer ``index`` (from 0) makes of the inputs before a norm and its activation, in inference mode."""
+        return self.linear(parameters, self.layers[index], self.reached(parameters, buffers, inputs, index))
+
+    @property
+    def normed(self) -> tuple[str, ...]:
+        """Names of the norms, in the order of the pass."""
+        return self.layers
+
+    @property
+    def joined(self) -> frozenset[str]:
+        """Layers whose pre-activation holds what a skip adds: none, where skips are added behind the activation."""
+        return frozenset()
+
+    def before_norm(self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], inputs: Tensor, name: str) -> Tensor:
+        """What a norm is given, in inference mode."""
+        values = self.driven(parameters, buffers, inputs, self.layers.index(name))
+        return self.activated(parameters, name, values) if self.norm_position == "after" else values
 
     def activated(self, parameters: Mapping[str, Tensor], layer: str, values: Tensor) -> Tensor:
         """The layer's activation of its pre-activations."""

@@ -15,6 +15,7 @@ from suite.config.schema import PRESENTATION_KEYS, Data, Start
 from suite.data import Dataset, load
 from suite.nets.cnn import Cnn
 from suite.nets.passes import PASS_ELEMENTS
+from suite.nets.resnet import ResNet
 from suite.probes import registry
 from suite.selection import select
 from suite.study.timed import rounds, timed_block_size
@@ -26,6 +27,9 @@ from suite.vocabulary import Block, Condition, Plan, RequestError
 
 #: Replicates trained together where nothing else is asked for: large enough to be quick, small enough to resume from.
 BLOCK_SIZE = 32
+#: Elements of the maps of a residual network, their gradients included, that a GPU holds: 4 GB in float32, a tenth of what is left on a
+#: common one.
+GPU_ELEMENTS = 2**30
 
 
 def device_of(name: str) -> str:
@@ -176,11 +180,12 @@ def blocks_of(plan: Plan, block_size: int | None, datasets: Mapping[str, Dataset
 
 def _block_size(numeric: Numeric, datasets: Mapping[str, Dataset], device: str) -> int:
     """BLOCK_SIZE, but for a convolutional network on the CPU as many as its maps, their gradients included, fit into a cache: from
-    memory they come more slowly than they are computed.
+    memory they come more slowly than they are computed. For a residual network on a GPU as many as fit into its memory.
     """
     dataset = datasets[data_key(numeric)]
     net = network_of(numeric, dataset)
-    if not isinstance(net, Cnn) or device != "cpu":
+    room = PASS_ELEMENTS if device == "cpu" else GPU_ELEMENTS
+    if not isinstance(net, Cnn) or (device != "cpu" and not isinstance(net, ResNet)):
         return BLOCK_SIZE
     batch = numeric.train.batch_size or len(dataset.train_x)
-    return max(2, min(BLOCK_SIZE, PASS_ELEMENTS // (4 * batch * sum(net.held))))
+    return max(2, min(BLOCK_SIZE, room // (4 * batch * sum(net.held))))
