@@ -13,6 +13,8 @@ class Data:
     How it is presented: ``offset`` is added to every normalised input. ``target_scale`` multiplies the targets' deviation
     from their mean over the training set, output by output (labels count as one-hot targets; squared error only).
     ``shift`` is what changes from task to task (train.tasks): none, permuted_pixels or permuted_labels.
+    Of images, ``crop`` puts a black border so many pixels wide around every one that a training step sees and takes a random part of the
+    image's size; ``flip`` mirrors it with probability ½ (suite/training/augment.py).
     """
 
     name: str = "digits"
@@ -20,6 +22,8 @@ class Data:
     offset: float = 0.0
     target_scale: float = 1.0
     shift: str = "none"
+    crop: int = 0
+    flip: bool = False
     # synthetic families only
     examples: int = 1024
     features: int = 16
@@ -266,4 +270,4 @@ class Settings:
 #: Keys whose value can change a number: a condition's config, and part of the cache key.
 NUMERIC_KEYS = ("precision", "data", "model", "start", "optimizer", "train", "remedy", "probes", "engine")
 #: Keys of ``data`` that say how a dataset is presented to the network, not which one it is.
-PRESENTATION_KEYS = ("offset", "target_scale", "shift")
+PRESENTATION_KEYS = ("offset", "target_scale", "shift", "crop", "flip")

@@ -83,6 +83,7 @@ def validate(settings: Settings, where: str = "") -> None:
         need(getattr(s.data, key) >= 1, f"data.{key}={getattr(s.data, key)} must be at least 1")
     numbers = 2 * s.data.examples * s.data.features
     need(numbers <= MOST_NUMBERS, f"data.examples and data.features ask for {numbers} numbers, and {MOST_NUMBERS} is the limit")
+    need(s.data.crop >= 0, f"data.crop={s.data.crop} must not be negative")
     need(math.isfinite(s.data.offset), f"data.offset={s.data.offset} must be finite")
     need(
         s.data.target_scale > 0 and math.isfinite(s.data.target_scale),
@@ -122,6 +123,7 @@ def _schedule(s: Settings, need: Need) -> None:
         f"data.shift={s.data.shift} changes the mean target from task to task and excludes data.target_scale",
     )
     if "rollout" in s.probes.extra:
+        need(not s.data.crop and not s.data.flip, "probes.extra=[rollout] predicts fixed inputs and cannot go with data.crop or data.flip")
         need(t.warmup == 0, "probes.extra=[rollout] predicts a constant learning rate and cannot go with train.warmup")
         need(s.remedy.name == "none", f"probes.extra=[rollout] predicts the optimizer alone and cannot go with remedy={s.remedy.name}")
         need(

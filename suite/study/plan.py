@@ -131,6 +131,14 @@ def _check_fit(condition: Condition, dataset: Dataset) -> None:
         raise RequestError(f"{where}: train.batch_size={batch} exceeds the {examples} training examples of data={dataset.name}")
     if dataset.classes is None and numeric.data.shift == "permuted_labels":
         raise RequestError(f"{where}: data.shift=permuted_labels needs classes and data={dataset.name} has none")
+    if numeric.data.crop or numeric.data.flip:
+        if dataset.image is None:
+            raise RequestError(f"{where}: data.crop and data.flip need images and data={dataset.name} has none; use data=digits")
+        if numeric.data.crop >= min(dataset.image[:2]):
+            raise RequestError(
+                f"{where}: data.crop={numeric.data.crop} could leave nothing of an image of "
+                f"{dataset.image[0]} × {dataset.image[1]}; the largest here is {min(dataset.image[:2]) - 1}"
+            )
     net = network_of(numeric, dataset)
     hidden = len(net.widths)
     if hidden == 0 and (

@@ -23,6 +23,7 @@ from suite.probes.units import dead_units
 from suite.probes.views import Evaluation, Gathered, Layout, Probe, Watch
 from suite.streams import BatchOrder
 from suite.training import updates
+from suite.training.augment import Augment
 from suite.training.clock import Clock
 from suite.training.course import Course
 from suite.training.curvature import full_hessian
@@ -142,7 +143,9 @@ def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace
     layout = layout_of(numeric, dataset)
     probes = registry.build(numeric.probes, layout)
     watched = frozenset[Watch]().union(*(probe.watches() for probe in probes))
-    steps_run = steps_of(numeric, task, watched)
+    # as of the batches before a later start, so of their crops: the recorded steps see those of every other condition
+    steps_run = steps_of(numeric, task, watched, augment=Augment.of(numeric, dataset, block.seed, replicates, "prelude"))
+    augment = Augment.of(numeric, dataset, block.seed, replicates)
 
     parameters, buffers = initial_parameters(net, numeric.model, block.seed, replicates, device, dtype)
     never = torch.full((block.count,), -1, dtype=torch.int64, device=device)
@@ -158,7 +161,7 @@ def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace
     observed.evaluate(0, state, steps_run, task, clock)
     with clock("train"):
         task = course.turn(0, state, task)
-        steps_run = steps_of(numeric, task, watched, every_step)
+        steps_run = steps_of(numeric, task, watched, every_step, augment)
     for first, steps, evaluated in stretches(numeric.train.steps, numeric.probes.every, longest, course.cuts):
         with clock("order"):
             indices = order.stretch(first, steps)
@@ -174,7 +177,7 @@ def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace
         if first + steps in course.cuts:
             with clock("train"):
                 task = course.turn(first + steps, state, task)
-                steps_run = steps_of(numeric, task, watched, every_step)
+                steps_run = steps_of(numeric, task, watched, every_step, augment)
     with clock("probe"):
         summaries = observed.summaries()
     return observed.trace(block, state, summaries, clock.timings(numeric.train.steps, block.count, layout.batch_size)), state
