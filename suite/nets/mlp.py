@@ -215,6 +215,16 @@ class Mlp:
         values: Tensor,
         training: bool,
     ) -> Tensor:
+        if values.dtype in HALVES:
+            # as in ``affine``: sums over the batch, those of gradients included, in float32, and one rounding
+            names = [f"{layer}.{kind}" for kind in ("scale", "shift", "running_mean", "running_var")]
+            wide = {name: held[name].float() for held in (parameters, buffers) for name in names if name in held}
+            found: Buffers = {}
+            spread: list[Tensor] = []
+            normal = self._normalise(wide, wide, found, spread, layer, values.float(), training)
+            new_buffers |= {name: value.to(values.dtype) for name, value in found.items()}
+            variances += [value.to(values.dtype) for value in spread]
+            return normal.to(values.dtype)
         scale, shift = parameters[f"{layer}.scale"], parameters[f"{layer}.shift"]
         if self.norm == "layer":
             return self.layer_norm(layer, values, scale, shift)
