@@ -27,8 +27,8 @@ from suite.vocabulary import Block, Condition, Plan, RequestError
 
 #: Replicates trained together where nothing else is asked for: large enough to be quick, small enough to resume from.
 BLOCK_SIZE = 32
-#: Elements of the maps of a residual network, their gradients included, that a GPU holds: 4 GB in float32, a tenth of what is left on a
-#: common one.
+#: Elements that the maps of a residual network, their gradients included, may take on a GPU: 4 GB in float32; the passes of a step
+#: between them take several times as much.
 GPU_ELEMENTS = 2**30
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -19,8 +19,10 @@ from suite.nets import passes
 from suite.nets.resnet import ResNet
 from suite.probes.batches import BatchNormBound
 from suite.probes.views import Stretch
+from suite.study.plan import blocks_of, data_key
 from suite.training.engine import layout_of, network_of
 from suite.training.evaluate import evaluate, full_gradients, pre_activations
+from suite.vocabulary import Condition, Plan, RequestError
 
 BASE = Numeric(
     "float64",
@@ -164,6 +166,30 @@ def test_slices_of_the_examples_add_up_to_the_whole(monkeypatch, norm):
         np.testing.assert_allclose(slopes_pieces[name].numpy(), slope.numpy(), rtol=1e-9, atol=1e-12, err_msg=name)
     for mine, theirs in zip(pre_pieces, pre, strict=True):
         np.testing.assert_allclose(mine.numpy(), theirs.numpy(), rtol=1e-9, atol=1e-11)
+
+
+def test_biases_are_there_where_a_start_or_a_remedy_sets_them_or_no_batchnorm_follows():
+    data = load(BASE.data, "data")
+    for numeric, biased in (
+        (BASE, False),
+        (PLAIN, True),
+        (replace(BASE, model=replace(BASE.model, norm_position="after")), True),
+        (replace(BASE, start=Start("born_dead")), True),
+        (replace(BASE, remedy=Remedy("bias_bump", at=1)), True),
+    ):
+        assert ("layer1.bias" in network_of(numeric, data).parameter_shapes()) == biased
+    with pytest.raises(RequestError, match="model=resnet18 needs images and data=blobs has none"):
+        network_of(BASE, load(Data("blobs"), "data"))
+
+
+def test_blocks_on_a_gpu_are_bounded_by_its_memory():
+    """ResNet-18 on digits holds 64·(1 + 4 + 4/2 + 4/4 + 4/8)·64 = 34,816 values of an example; 2^30 / (4 · 1000 · that) is 7."""
+    numeric = replace(BASE, model=Model(name="resnet18", width=64, depth=2), data=Data(), train=Train(1, 1000))
+    plan = Plan("s", "t", {}, "", "", (), (Condition("c", {}, asdict(numeric)),), (), 0.95, 0, 15, "cuda", {}, ())
+    dataset = load(Data(), "data")
+    assert sum(network_of(numeric, dataset).held) == 34_816
+    assert [block.count for block in blocks_of(plan, None, {data_key(numeric): dataset})] == [7, 7, 1]
+    assert {block.count for block in blocks_of(replace(plan, device="cpu"), None, {data_key(numeric): dataset})} == {2, 1}
 
 
 def test_the_bounds_of_batchnorm_leave_out_layers_that_a_skip_is_added_to():
