@@ -130,6 +130,11 @@ class Mlp:
         """Mean and biased variance of each unit over the batch."""
         return batch_statistics(values)
 
+    def standardised(self, layer: str, values: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """BatchNorm by the batch's own statistics, and these: mean and biased variance of each unit."""
+        mean, var = self.batch_statistics(layer, values)
+        return batch_norm(values, scale, shift, mean, var), mean, var
+
     def forward(
         self,
         parameters: Mapping[str, Tensor],
@@ -231,13 +236,13 @@ class Mlp:
         mean_key, var_key = f"{layer}.running_mean", f"{layer}.running_var"
         if not training:
             return batch_norm(values, scale, shift, buffers[mean_key], buffers[var_key])
-        mean, var = self.batch_statistics(layer, values)
+        normal, mean, var = self.standardised(layer, values, scale, shift)
         count = values.shape[1]
         variances.append(var.detach())
         new_buffers[mean_key] = updated_running(buffers[mean_key], mean.detach())
         # torch keeps the unbiased variance in the running statistic and uses the biased one in the pass
         new_buffers[var_key] = updated_running(buffers[var_key], var.detach() * (count / max(count - 1, 1)))
-        return batch_norm(values, scale, shift, mean, var)
+        return normal
 
 
 def affine(

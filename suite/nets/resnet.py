@@ -22,8 +22,7 @@ from torch import Tensor
 from suite.config.schema import Model
 from suite.nets.cnn import Cnn, convolved
 from suite.nets.mlp import Forward, Mlp
-from suite.nets.norms import group_norm
-from suite.nets.rows import moments
+from suite.nets.norms import batch_norm_apart, group_norm
 
 STAGES = 4
 #: Side of every kernel but the skips'.
@@ -153,9 +152,9 @@ class ResNet(Cnn):
         """Over all the values of an example: ``torch.nn.GroupNorm`` with one group."""
         return group_norm(values, self._positions(layer), scale, shift)
 
-    def batch_statistics(self, layer: str, values: Tensor) -> tuple[Tensor, Tensor]:
+    def standardised(self, layer: str, values: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Of a channel over the batch and all positions."""
-        return moments(values)
+        return batch_norm_apart(values, scale, shift)
 
     def forward(self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], inputs: Tensor, training: bool) -> Forward:
         """Run the network on inputs [replicate, example, value]. ``variance`` has one entry for each layer, none for skips."""
