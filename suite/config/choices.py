@@ -14,6 +14,8 @@ INITS = ("pytorch", "he", "glorot", "rai")
 STARTS = ("ordinary", "born_dead", "killed", "saturated", "saddle", "saturated_hidden", "steepest", "zero_loss")
 #: Starts that come after ``start.after`` ordinary steps.
 STARTS_LATER = ("killed", "zero_loss")
+#: Starts that set the biases of hidden layers.
+STARTS_OF_BIASES = ("born_dead", "killed", "saturated_hidden")
 OPTIMIZER_STATES = ("kept", "cleared")
 FIRST_ORDER = ("sgd", "adam")
 SECOND_ORDER = (
@@ -78,7 +80,9 @@ COMMANDS = ("list", "report", "index", "sync", "verify", "export")
 EXECUTORS = ("serial", "local", "slurm", "ray")
 CLUSTERS = ("slurm", "local")
 TRACKING_RUNS = ("conditions", "replicates")
-MODELS = ("mlp", "cnn")
+MODELS = ("mlp", "cnn", "resnet18")
+#: Those that read images.
+CONVOLUTIONAL = ("cnn", "resnet18")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -150,6 +150,8 @@ def _settings(cfg: DictConfig, where: str) -> Settings:
         layers = [model.width] * model.depth
         if model.name == "cnn":
             model.channels = layers
+        elif model.name == "resnet18":
+            model.hidden = []
         else:
             model.hidden = layers
     return settings

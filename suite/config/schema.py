@@ -13,6 +13,8 @@ class Data:
     How it is presented: ``offset`` is added to every normalised input. ``target_scale`` multiplies the targets' deviation
     from their mean over the training set, output by output (labels count as one-hot targets; squared error only).
     ``shift`` is what changes from task to task (train.tasks): none, permuted_pixels or permuted_labels.
+    Of images, ``crop`` puts a black border so many pixels wide around every one that a training step sees and takes a random part of the
+    image's size; ``flip`` mirrors it with probability ½ (suite/training/augment.py).
     """
 
     name: str = "digits"
@@ -20,6 +22,8 @@ class Data:
     offset: float = 0.0
     target_scale: float = 1.0
     shift: str = "none"
+    crop: int = 0
+    flip: bool = False
     # synthetic families only
     examples: int = 1024
     features: int = 16
@@ -31,6 +35,8 @@ class Data:
 class Model:
     """A multilayer perceptron (mlp), or one behind convolutions (cnn), see suite/nets/cnn.py: ``channels`` of each convolution,
     ``kernel`` the side of its kernel. ``width`` and ``depth``, where both are set, stand for ``hidden``, and in a cnn for ``channels``.
+    In a resnet18 (suite/nets/resnet.py) they are the channels of the first stage and the residual blocks of each stage: 64 and 2 make
+    ResNet-18.
 
     ``norm`` is none, batch or layer; ``norm_position`` before or after the activation;
     ``norm_scale`` and ``norm_shift`` are the initial γ and β. ``skip`` adds to the output of every hidden layer as
@@ -264,4 +270,4 @@ class Settings:
 #: Keys whose value can change a number: a condition's config, and part of the cache key.
 NUMERIC_KEYS = ("precision", "data", "model", "start", "optimizer", "train", "remedy", "probes", "engine")
 #: Keys of ``data`` that say how a dataset is presented to the network, not which one it is.
-PRESENTATION_KEYS = ("offset", "target_scale", "shift")
+PRESENTATION_KEYS = ("offset", "target_scale", "shift", "crop", "flip")

@@ -53,6 +53,8 @@ def validate(settings: Settings, where: str = "") -> None:
         f"model.hidden={list(m.hidden)}: every layer needs at least one unit, a whole number of at most {MOST_UNITS}",
     )
     _cnn(s, need)
+    _resnet(s, need)
+    _convolutional(s, need)
     need(m.skip_scale > 0 and math.isfinite(m.skip_scale), f"model.skip_scale={m.skip_scale} must be above zero")
     need(m.skip or m.skip_scale == 1, f"model.skip_scale={m.skip_scale} has no meaning without model.skip=true")
     need((m.width is None) == (m.depth is None), "model.width and model.depth go together: set both or neither")
@@ -81,6 +83,7 @@ def validate(settings: Settings, where: str = "") -> None:
         need(getattr(s.data, key) >= 1, f"data.{key}={getattr(s.data, key)} must be at least 1")
     numbers = 2 * s.data.examples * s.data.features
     need(numbers <= MOST_NUMBERS, f"data.examples and data.features ask for {numbers} numbers, and {MOST_NUMBERS} is the limit")
+    need(s.data.crop >= 0, f"data.crop={s.data.crop} must not be negative")
     need(math.isfinite(s.data.offset), f"data.offset={s.data.offset} must be finite")
     need(
         s.data.target_scale > 0 and math.isfinite(s.data.target_scale),
@@ -120,6 +123,7 @@ def _schedule(s: Settings, need: Need) -> None:
         f"data.shift={s.data.shift} changes the mean target from task to task and excludes data.target_scale",
     )
     if "rollout" in s.probes.extra:
+        need(not s.data.crop and not s.data.flip, "probes.extra=[rollout] predicts fixed inputs and cannot go with data.crop or data.flip")
         need(t.warmup == 0, "probes.extra=[rollout] predicts a constant learning rate and cannot go with train.warmup")
         need(s.remedy.name == "none", f"probes.extra=[rollout] predicts the optimizer alone and cannot go with remedy={s.remedy.name}")
         need(
@@ -149,7 +153,8 @@ def _remedy(s: Settings, need: Need) -> None:
     need(r.perturb >= 0, f"remedy.perturb={r.perturb} must not be negative")
     need(r.maturity >= 0, f"remedy.maturity={r.maturity} must not be negative")
     need(0 <= r.decay < 1, f"remedy.decay={r.decay} must lie in [0, 1)")
-    widest = max([s.model.width or 1, *s.model.hidden, *s.model.channels])
+    width = (s.model.width or 1) * (8 if s.model.name == "resnet18" else 1)
+    widest = max([width, *s.model.hidden, *s.model.channels])
     need(0 < r.rate * widest <= 1, f"remedy.rate={r.rate} must lie above zero and replace at most one of {widest} units per step")
 
 
@@ -164,11 +169,38 @@ def _cnn(s: Settings, need: Need) -> None:
         f"model.channels={list(m.channels)}: every convolution needs at least one channel, a whole number of at most {MOST_UNITS}",
     )
     need(m.kernel >= 1 and m.kernel % 2 == 1, f"model.kernel={m.kernel} must be odd, so that an image keeps its size")
-    need(not m.skip, "model.skip=true joins layers of equal width and has no meaning in model=cnn; leave it out, or use model=mlp")
-    need(m.init != "rai", "model.init=rai is for dense layers and has no meaning in model=cnn; the nearest is model.init=he")
-    need(s.start.name != "steepest", "start=steepest is for dense layers and has no meaning in model=cnn; use model=mlp")
-    need(s.optimizer.name != "kfac", "optimizer.name=kfac has factors for dense layers only and cannot go with model=cnn; use lbfgs")
-    need("rollout" not in s.probes.extra, "probes.extra=[rollout] predicts a dense first layer and cannot go with model=cnn; use model=mlp")
+
+
+def _resnet(s: Settings, need: Need) -> None:
+    m = s.model
+    if m.name != "resnet18":
+        return
+    need(
+        m.width is not None and m.depth is not None and m.depth >= 1,
+        f"model=resnet18 needs model.width and model.depth (64 and 2 make ResNet-18), not {m.width} and {m.depth}",
+    )
+    need(m.width is None or 8 * m.width <= MOST_UNITS, f"model.width={m.width} makes layers of more than {MOST_UNITS} channels")
+    need(m.kernel == 3, f"model.kernel={m.kernel} has no meaning in model=resnet18, whose kernels are 3 × 3; use model=cnn")
+    for probe, why in (
+        ("pruning", "cuts all that a unit passes on, and a skip cannot be cut"),
+        ("underflow", "follows a gradient down one chain of layers"),
+        ("timing", "counts the operations of dense layers"),
+    ):
+        need(probe not in s.probes.extra, f"probes.extra=[{probe}] {why}, so it cannot go with model=resnet18")
+
+
+def _convolutional(s: Settings, need: Need) -> None:
+    m, name = s.model, s.model.name
+    if name not in choices.CONVOLUTIONAL:
+        return
+    need(not m.skip, f"model.skip=true joins layers of equal width and has no meaning in model={name}; leave it out, or use model=mlp")
+    need(m.init != "rai", f"model.init=rai is for dense layers and has no meaning in model={name}; the nearest is model.init=he")
+    need(s.start.name != "steepest", f"start=steepest is for dense layers and has no meaning in model={name}; use model=mlp")
+    need(s.optimizer.name != "kfac", f"optimizer.name=kfac has factors for dense layers only and cannot go with model={name}; use lbfgs")
+    need(
+        "rollout" not in s.probes.extra,
+        f"probes.extra=[rollout] predicts a dense first layer and cannot go with model={name}; use model=mlp",
+    )
 
 
 def _second_order(s: Settings, need: Need) -> None:

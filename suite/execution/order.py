@@ -21,6 +21,8 @@ def work(block: Block) -> int:
     config = block.condition.config
     model = config["model"]
     hidden = [int(width) for width in (*(model["channels"] if model["name"] == "cnn" else ()), *model["hidden"])]
+    if model["name"] == "resnet18":
+        hidden = [int(model["width"]) * 2**stage for stage in range(4) for _ in range(2 * int(model["depth"]))]
     # the number of inputs is the data's; a constant in its place keeps the order of networks on the same data
     products = sum(a * b for a, b in zip([64, *hidden], [*hidden, 10], strict=True))
     return int(config["train"]["steps"]) * block.count * products

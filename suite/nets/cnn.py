@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +39,9 @@ class Cnn(Mlp):
     [replicate, in·kernel·kernel, out], rows in the order of ``torch.nn.Conv2d.weight[0].flatten()``; the perceptron sees (channel,
     row, column), as after ``torch.nn.Flatten``, so a channel's outgoing weights stand together in either case.
     """
+
+    #: Examples of a slice of a whole-set pass, at least.
+    least_slice: ClassVar[int] = 1
 
     image: tuple[int, int, int] = (1, 1, 1)
     channels: tuple[int, ...] = ()
@@ -143,20 +147,22 @@ def pooled_apart(images: Float[Tensor, "image channel row column"]) -> Float[Ten
 
 
 def convolved(
-    bias: Float[Tensor, "replicate out"],
+    bias: Float[Tensor, "replicate out"] | None,
     values: Float[Tensor, "replicate batch row column channel"],
     weight: Float[Tensor, "replicate fan_in out"],
     kernel: int,
+    stride: int = 1,
 ) -> Float[Tensor, "replicate position out"]:
-    """Convolution with zeros around the border, replicate by replicate; positions are (example, row, column). For float16 and
-    bfloat16 summed in float32 and rounded once, as ``suite.nets.mlp.affine`` does.
+    """Convolution with zeros around the border, replicate by replicate; positions are (example, row, column), of which only every
+    ``stride``-th row and column remains. For float16 and bfloat16 summed in float32 and rounded once, as ``suite.nets.mlp.affine`` does.
     """
     if values.dtype in HALVES:
-        return convolved(bias.float(), values.float(), weight.float(), kernel).to(values.dtype)
-    count, batch, rows, columns, channels = values.shape
-    out = weight.shape[2]
+        wide = None if bias is None else bias.float()
+        return convolved(wide, values.float(), weight.float(), kernel, stride).to(values.dtype)
+    count, channels, out = values.shape[0], values.shape[4], weight.shape[2]
+    biases = [None] * count if bias is None else bias.unbind()
     maps = [
-        F.conv2d(v.permute(0, 3, 1, 2), w.t().reshape(out, channels, kernel, kernel), b, padding=kernel // 2).permute(0, 2, 3, 1)
-        for v, w, b in zip(values.unbind(), weight.unbind(), bias.unbind(), strict=True)
+        F.conv2d(v.permute(0, 3, 1, 2), w.t().reshape(out, channels, kernel, kernel), b, stride, kernel // 2).permute(0, 2, 3, 1)
+        for v, w, b in zip(values.unbind(), weight.unbind(), biases, strict=True)
     ]
-    return torch.stack(maps).reshape(count, batch * rows * columns, out)
+    return torch.stack(maps).reshape(count, -1, out)

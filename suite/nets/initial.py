@@ -56,7 +56,7 @@ def initial_parameters(
     in torch.nn.init. Drawn in float64 on the CPU, then cast.
     ``purpose`` names the stream: another one gives another network of the same law.
     """
-    count = len(replicates)
+    count, shapes = len(replicates), net.parameter_shapes()
     parameters: dict[str, NDArray[np.float64]] = {}
     for name, fan_in, fan_out in net.linears:
         if model.init == "rai":
@@ -65,13 +65,15 @@ def initial_parameters(
         parameters[f"{name}.weight"] = _weight(
             model.init, seed, replicates, f"{purpose}/{name}.weight", (fan_in, fan_out), net.receptive(name)
         )
+        if f"{name}.bias" not in shapes:
+            continue
         if model.init == "pytorch":
             bias = stack_uniform(seed, replicates, f"{purpose}/{name}.bias", (fan_out,)) / math.sqrt(fan_in)
         else:
             bias = np.zeros((count, fan_out))
         parameters[f"{name}.bias"] = bias
     constants = {"scale": model.norm_scale, "shift": model.norm_shift, "slope": PRELU_SLOPE}
-    for name, shape in net.parameter_shapes().items():
+    for name, shape in shapes.items():
         if name not in parameters:
             parameters[name] = np.full((count, *shape), constants[name.split(".")[1]])
     buffers = {name: np.full((count, *shape), 1.0 if name.endswith("var") else 0.0) for name, shape in net.buffer_shapes().items()}
@@ -79,5 +81,5 @@ def initial_parameters(
     def stacked(arrays: dict[str, NDArray[np.float64]]) -> dict[str, torch.Tensor]:
         return {name: torch.from_numpy(array).to(device=device, dtype=dtype) for name, array in arrays.items()}
 
-    ordered = {name: parameters[name] for name in net.parameter_shapes()}
+    ordered = {name: parameters[name] for name in shapes}
     return stacked(ordered), stacked(buffers)

@@ -130,6 +130,11 @@ class Mlp:
         """Mean and biased variance of each unit over the batch."""
         return batch_statistics(values)
 
+    def standardised(self, layer: str, values: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """BatchNorm by the batch's own statistics, and these: mean and biased variance of each unit."""
+        mean, var = self.batch_statistics(layer, values)
+        return batch_norm(values, scale, shift, mean, var), mean, var
+
     def forward(
         self,
         parameters: Mapping[str, Tensor],
@@ -159,10 +164,12 @@ class Mlp:
             values = self.passed_on(layer, values)
             if self.skip and reached.shape[2] == values.shape[2]:
                 values = values * self.skip_scale + reached
+        return Forward(self.outcome(parameters, values), tuple(pres), tuple(posts), new_buffers, tuple(variances))
+
+    def outcome(self, parameters: Mapping[str, Tensor], values: Float[Tensor, "replicate batch in"]) -> Tensor:
+        """The output layer of what the last hidden layer passes on."""
         output = self.linear(parameters, "output", values)
-        if self.output_unit == "sigmoid":
-            output = ACTIVATIONS["sigmoid"](output, 0.0)
-        return Forward(output, tuple(pres), tuple(posts), new_buffers, tuple(variances))
+        return ACTIVATIONS["sigmoid"](output, 0.0) if self.output_unit == "sigmoid" else output
 
     def reached(
         self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], inputs: Float[Tensor, "replicate batch in"], index: int
@@ -179,6 +186,25 @@ class Mlp:
             values = self.passed_on(layer, values)
         return values
 
+    def driven(self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], inputs: Tensor, index: int) -> Tensor:
+        """What hidden layer ``index`` (from 0) makes of the inputs before a norm and its activation, in inference mode."""
+        return self.linear(parameters, self.layers[index], self.reached(parameters, buffers, inputs, index))
+
+    @property
+    def normed(self) -> tuple[str, ...]:
+        """Names of the norms, in the order of the pass."""
+        return self.layers
+
+    @property
+    def joined(self) -> frozenset[str]:
+        """Layers whose pre-activation holds what a skip adds: none, where skips are added behind the activation."""
+        return frozenset()
+
+    def before_norm(self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], inputs: Tensor, name: str) -> Tensor:
+        """What a norm is given, in inference mode."""
+        values = self.driven(parameters, buffers, inputs, self.layers.index(name))
+        return self.activated(parameters, name, values) if self.norm_position == "after" else values
+
     def activated(self, parameters: Mapping[str, Tensor], layer: str, values: Tensor) -> Tensor:
         """The layer's activation of its pre-activations."""
         slope = parameters[f"{layer}.slope"] if self.activation == "prelu" else self.negative_slope
@@ -194,19 +220,29 @@ class Mlp:
         values: Tensor,
         training: bool,
     ) -> Tensor:
+        if values.dtype in HALVES:
+            # as in ``affine``: sums over the batch, those of gradients included, in float32, and one rounding
+            names = [f"{layer}.{kind}" for kind in ("scale", "shift", "running_mean", "running_var")]
+            wide = {name: held[name].float() for held in (parameters, buffers) for name in names if name in held}
+            found: Buffers = {}
+            spread: list[Tensor] = []
+            normal = self._normalise(wide, wide, found, spread, layer, values.float(), training)
+            new_buffers |= {name: value.to(values.dtype) for name, value in found.items()}
+            variances += [value.to(values.dtype) for value in spread]
+            return normal.to(values.dtype)
         scale, shift = parameters[f"{layer}.scale"], parameters[f"{layer}.shift"]
         if self.norm == "layer":
             return self.layer_norm(layer, values, scale, shift)
         mean_key, var_key = f"{layer}.running_mean", f"{layer}.running_var"
         if not training:
             return batch_norm(values, scale, shift, buffers[mean_key], buffers[var_key])
-        mean, var = self.batch_statistics(layer, values)
+        normal, mean, var = self.standardised(layer, values, scale, shift)
         count = values.shape[1]
         variances.append(var.detach())
         new_buffers[mean_key] = updated_running(buffers[mean_key], mean.detach())
         # torch keeps the unbiased variance in the running statistic and uses the biased one in the pass
         new_buffers[var_key] = updated_running(buffers[var_key], var.detach() * (count / max(count - 1, 1)))
-        return batch_norm(values, scale, shift, mean, var)
+        return normal
 
 
 def affine(

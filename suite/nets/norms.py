@@ -22,6 +22,26 @@ def batch_norm(
     return (values - mean[:, None, :]) * (inverse * scale)[:, None, :] + shift[:, None, :]
 
 
+def batch_norm_apart(
+    values: Float[Tensor, "replicate row unit"], scale: Float[Tensor, "replicate unit"], shift: Float[Tensor, "replicate unit"]
+) -> tuple[Float[Tensor, "replicate row unit"], Float[Tensor, "replicate unit"], Float[Tensor, "replicate unit"]]:
+    """``batch_norm`` by the batch's own statistics, which come with it (mean and biased variance), by torch's fused kernel for one
+    replicate after another: for large maps half the time that the formula takes, its gradient included, or less.
+    """
+    normal: list[Tensor] = []
+    means: list[Tensor] = []
+    inverses: list[Tensor] = []
+    for rows, factor, constant in zip(values.unbind(), scale.unbind(), shift.unbind(), strict=True):
+        # as one image in channels-last order, which no kernel needs to rearrange
+        image = rows[None, :, None, :].permute(0, 3, 1, 2)
+        found, mean, inverse = torch.native_batch_norm(image, factor, constant, None, None, True, 0.0, EPS)
+        normal.append(found.permute(0, 2, 3, 1)[0, :, 0])
+        means.append(mean.detach())
+        inverses.append(inverse.detach())
+    var = (torch.stack(inverses).pow(-2) - EPS).clamp(min=0)
+    return torch.stack(normal), torch.stack(means), var
+
+
 def batch_statistics(
     values: Float[Tensor, "replicate batch unit"],
 ) -> tuple[Float[Tensor, "replicate unit"], Float[Tensor, "replicate unit"]]:

@@ -42,7 +42,7 @@ def example_slices(net: Mlp, examples: int) -> tuple[slice, ...]:
     """Slices of the examples: one for a perceptron, else as many as two replicates need to stay within PASS_ELEMENTS."""
     if not isinstance(net, Cnn):
         return (slice(0, examples),)
-    size = max(1, PASS_ELEMENTS // (2 * max(net.inputs, sum(net.held))))
+    size = max(net.least_slice, PASS_ELEMENTS // (2 * max(net.inputs, sum(net.held))))
     return tuple(slice(first, min(first + size, examples)) for first in range(0, examples, size))
 
 
@@ -59,12 +59,10 @@ def own_statistics(net: Mlp, parameters: Parameters, buffers: Buffers, inputs: I
     with the statistics of those before it; sums are in float64.
     """
     found = dict(buffers)
-    for index, layer in enumerate(net.layers):
+    for layer in net.normed:
         seen: list[tuple[int, Tensor, Tensor]] = []
         for part in slices:
-            values = net.linear(parameters, layer, net.reached(parameters, found, inputs(part), index))
-            if net.norm_position == "after":
-                values = net.activated(parameters, layer, values)
+            values = net.before_norm(parameters, found, inputs(part), layer)
             mean, var = moments(values.double())
             seen.append((values.shape[1], mean, var))
         total = sum(size for size, _, _ in seen)
@@ -98,7 +96,7 @@ def drive(
     slices = example_slices(net, inputs.shape[1])
     if net.norm == "batch":
         buffers = own_statistics(net, parameters, buffers, lambda part: inputs[:, part], slices)
-    layer = net.layers[index]
-    unbiased = {**parameters, f"{layer}.bias": torch.zeros_like(parameters[f"{layer}.bias"])}
-    pieces = [net.linear(unbiased, layer, net.reached(parameters, buffers, inputs[:, part], index)) for part in slices]
+    bias = f"{net.layers[index]}.bias"
+    unbiased = {**parameters, bias: torch.zeros_like(parameters[bias])}
+    pieces = [net.driven(unbiased, buffers, inputs[:, part], index) for part in slices]
     return torch.cat([over_positions(piece, net.positions(index), largest) for piece in pieces], dim=1)

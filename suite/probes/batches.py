@@ -66,7 +66,8 @@ class BatchNormBound(Quiet):
     [1/√(n-1), √(n-1)], so a unit behind BatchNorm is alive on the batch for certain if β/γ > -1/√(n-1) and dead for certain if
     β/γ < -√(n-1). Summaries: ``bound_alive_share`` and ``bound_dead_share`` (how many unit-steps each bound decides),
     ``bound_alive_broken`` and ``bound_dead_broken`` (unit-steps, a count, that contradict it). Unit-steps whose batch variance is under
-    1e-3, where BatchNorm's ε matters, are left out and counted in ``bound_skipped_share``.
+    1e-3, where BatchNorm's ε matters, are left out and counted in ``bound_skipped_share``. Where a skip is added between the norm and
+    the activation the bounds say nothing, and such layers are not among the unit-steps.
     """
 
     MIN_VARIANCE = 1e-3
@@ -96,6 +97,8 @@ class BatchNormBound(Quiet):
         if not self._checked:
             return
         for layer, pre, variance in zip(self.layout.layers, stretch.pre, stretch.variance, strict=True):
+            if layer in self.layout.joined:
+                continue
             n = pre.shape[1]
             scale, shift = stretch.affine[f"{layer}.scale"].abs(), stretch.affine[f"{layer}.shift"]
             usable = (variance > self.MIN_VARIANCE) & (scale > 0)

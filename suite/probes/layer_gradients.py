@@ -29,7 +29,9 @@ class LayerGradients(Quiet):
     def after_steps(self, stretch: Stretch) -> None:
         """Keeps a running maximum."""
         for part in self.parts:
-            size = torch.maximum(stretch.grad_peak[f"{part}.weight"], stretch.grad_peak[f"{part}.bias"])
+            size = stretch.grad_peak[f"{part}.weight"]
+            if f"{part}.bias" in stretch.grad_peak:
+                size = torch.maximum(size, stretch.grad_peak[f"{part}.bias"])
             self.peak[part] = torch.maximum(self.peak[part], size) if part in self.peak else size
 
     def evaluate(self, view: Evaluation) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ from suite.probes.differences import differences
 class Layout:
     """The static facts of the block: hidden layers and their widths, parameter groups and their members,
     the task (classification or regression), the configuration a prediction needs, and the numbers of training ``examples``, of
-    ``steps`` and of the equal ``tasks`` that divide them.
+    ``steps`` and of the equal ``tasks`` that divide them. ``joined`` are the layers to whose pre-activation a skip adds.
     """
 
     layers: tuple[str, ...]
@@ -44,6 +44,7 @@ class Layout:
     late_steps: int = 512
     inputs: int = 0
     outputs: int = 0
+    joined: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

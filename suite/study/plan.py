@@ -15,6 +15,7 @@ from suite.config.schema import PRESENTATION_KEYS, Data, Start
 from suite.data import Dataset, load
 from suite.nets.cnn import Cnn
 from suite.nets.passes import PASS_ELEMENTS
+from suite.nets.resnet import ResNet
 from suite.probes import registry
 from suite.selection import select
 from suite.study.timed import rounds, timed_block_size
@@ -26,6 +27,9 @@ from suite.vocabulary import Block, Condition, Plan, RequestError
 
 #: Replicates trained together where nothing else is asked for: large enough to be quick, small enough to resume from.
 BLOCK_SIZE = 32
+#: Elements that the maps of a residual network, their gradients included, may take on a GPU: 4 GB in float32; the passes of a step
+#: between them take several times as much.
+GPU_ELEMENTS = 2**30
 
 
 def device_of(name: str) -> str:
@@ -127,6 +131,14 @@ def _check_fit(condition: Condition, dataset: Dataset) -> None:
         raise RequestError(f"{where}: train.batch_size={batch} exceeds the {examples} training examples of data={dataset.name}")
     if dataset.classes is None and numeric.data.shift == "permuted_labels":
         raise RequestError(f"{where}: data.shift=permuted_labels needs classes and data={dataset.name} has none")
+    if numeric.data.crop or numeric.data.flip:
+        if dataset.image is None:
+            raise RequestError(f"{where}: data.crop and data.flip need images and data={dataset.name} has none; use data=digits")
+        if numeric.data.crop >= min(dataset.image[:2]):
+            raise RequestError(
+                f"{where}: data.crop={numeric.data.crop} could leave nothing of an image of "
+                f"{dataset.image[0]} × {dataset.image[1]}; the largest here is {min(dataset.image[:2]) - 1}"
+            )
     net = network_of(numeric, dataset)
     hidden = len(net.widths)
     if hidden == 0 and (
@@ -176,11 +188,12 @@ def blocks_of(plan: Plan, block_size: int | None, datasets: Mapping[str, Dataset
 
 def _block_size(numeric: Numeric, datasets: Mapping[str, Dataset], device: str) -> int:
     """BLOCK_SIZE, but for a convolutional network on the CPU as many as its maps, their gradients included, fit into a cache: from
-    memory they come more slowly than they are computed.
+    memory they come more slowly than they are computed. For a residual network on a GPU as many as fit into its memory.
     """
     dataset = datasets[data_key(numeric)]
     net = network_of(numeric, dataset)
-    if not isinstance(net, Cnn) or device != "cpu":
+    room = PASS_ELEMENTS if device == "cpu" else GPU_ELEMENTS
+    if not isinstance(net, Cnn) or (device != "cpu" and not isinstance(net, ResNet)):
         return BLOCK_SIZE
     batch = numeric.train.batch_size or len(dataset.train_x)
-    return max(2, min(BLOCK_SIZE, PASS_ELEMENTS // (4 * batch * sum(net.held))))
+    return max(2, min(BLOCK_SIZE, room // (4 * batch * sum(net.held))))

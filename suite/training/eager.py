@@ -20,6 +20,7 @@ from suite.probes.differences import differences
 from suite.probes.views import Stretch, Watch
 from suite.streams import permutations
 from suite.training import optimizers
+from suite.training.augment import Augment
 from suite.training.clipping import clipped
 from suite.training.curvature import Problem
 from suite.training.evaluate import Pass, Task, evaluate, full_gradients
@@ -81,11 +82,18 @@ class EagerSteps:
     """Runs stretches of steps; ``watched`` says what to gather on the way. Nothing in the loop waits for the device.
 
     ``clip`` limits the norm of the gradient that is applied; what probes see of gradients is before clipping.
-    ``every_step`` is called after each update.
+    ``every_step`` is called after each update. ``augment`` changes the images of a batch, before a shift presents them.
     """
 
-    def __init__(self, task: Task, watched: Collection[Watch], clip: float | None = None, every_step: EveryStep | None = None) -> None:
-        self.task, self.watched, self.clip, self.every_step = task, watched, clip, every_step
+    def __init__(
+        self,
+        task: Task,
+        watched: Collection[Watch],
+        clip: float | None = None,
+        every_step: EveryStep | None = None,
+        augment: Augment | None = None,
+    ) -> None:
+        self.task, self.watched, self.clip, self.every_step, self.augment = task, watched, clip, every_step, augment
 
     permutations = staticmethod(permutations)
     differences = staticmethod(differences)
@@ -98,6 +106,8 @@ class EagerSteps:
         peak: dict[str, Tensor] = {}
         for step in range(indices.shape[1]):
             batch = batch_of(self.task.data, chosen[:, step])
+            if self.augment is not None:
+                batch = self.augment.inputs(batch[0], first + step), batch[1]
             if self.task.shift is not None:
                 batch = self.task.shift.inputs(batch[0]), self.task.shift.targets(batch[1])
             loss, gradients, forward = backward(state, self.task, batch)

@@ -10,18 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from suite.config.choices import STARTS_LATER
+from suite.config.choices import CONVOLUTIONAL, STARTS_LATER, STARTS_OF_BIASES
 from suite.config.numeric import Numeric
 from suite.data import Dataset
 from suite.nets.cnn import Cnn
 from suite.nets.initial import initial_parameters
 from suite.nets.mlp import Mlp, groups_of
+from suite.nets.resnet import ResNet
 from suite.nets.starts import placed
 from suite.probes import registry
 from suite.probes.units import dead_units
 from suite.probes.views import Evaluation, Gathered, Layout, Probe, Watch
 from suite.streams import BatchOrder
 from suite.training import updates
+from suite.training.augment import Augment
 from suite.training.clock import Clock
 from suite.training.course import Course
 from suite.training.curvature import full_hessian
@@ -69,6 +71,7 @@ def layout_of(numeric: Numeric, dataset: Dataset) -> Layout:
         late_steps=numeric.probes.late_steps,
         inputs=net.inputs,
         outputs=net.outputs,
+        joined=net.joined,
     )
 
 
@@ -85,11 +88,21 @@ def network_of(numeric: Numeric, dataset: Dataset) -> Mlp:
     convolutional network on data that are no images.
     """
     outputs = dataset.classes if dataset.classes is not None else int(dataset.train_y.shape[1])
-    if numeric.model.name == "cnn":
+    if numeric.model.name in CONVOLUTIONAL:
         if dataset.image is None:
-            raise RequestError(f"model=cnn needs images and data={dataset.name} has none; use data=digits, or model=mlp")
+            raise RequestError(f"model={numeric.model.name} needs images and data={dataset.name} has none; use data=digits, or model=mlp")
+        if numeric.model.name == "resnet18":
+            return ResNet.on(numeric.model, dataset.image, outputs, needs_biases(numeric))
         return Cnn.on(numeric.model, dataset.image, outputs)
     return Mlp.of(numeric.model, int(dataset.train_x.shape[1]), outputs)
+
+
+def needs_biases(numeric: Numeric) -> bool:
+    """Whether the convolutions of a residual network have biases. Behind BatchNorm they have none, as in torchvision, since it takes
+    away any constant; unless a start or a remedy sets them, so that what it does can be seen to be undone.
+    """
+    behind = numeric.model.norm == "batch" and numeric.model.norm_position == "before"
+    return not behind or numeric.start.name in STARTS_OF_BIASES or numeric.remedy.name == "bias_bump"
 
 
 def train_block(block: Block, dataset: Dataset, report: Report | None = None) -> Trace:
@@ -130,7 +143,9 @@ def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace
     layout = layout_of(numeric, dataset)
     probes = registry.build(numeric.probes, layout)
     watched = frozenset[Watch]().union(*(probe.watches() for probe in probes))
-    steps_run = steps_of(numeric, task, watched)
+    # as of the batches before a later start, so of their crops: the recorded steps see those of every other condition
+    steps_run = steps_of(numeric, task, watched, augment=Augment.of(numeric, dataset, block.seed, replicates, "prelude"))
+    augment = Augment.of(numeric, dataset, block.seed, replicates)
 
     parameters, buffers = initial_parameters(net, numeric.model, block.seed, replicates, device, dtype)
     never = torch.full((block.count,), -1, dtype=torch.int64, device=device)
@@ -146,7 +161,7 @@ def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace
     observed.evaluate(0, state, steps_run, task, clock)
     with clock("train"):
         task = course.turn(0, state, task)
-        steps_run = steps_of(numeric, task, watched, every_step)
+        steps_run = steps_of(numeric, task, watched, every_step, augment)
     for first, steps, evaluated in stretches(numeric.train.steps, numeric.probes.every, longest, course.cuts):
         with clock("order"):
             indices = order.stretch(first, steps)
@@ -162,7 +177,7 @@ def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace
         if first + steps in course.cuts:
             with clock("train"):
                 task = course.turn(first + steps, state, task)
-                steps_run = steps_of(numeric, task, watched, every_step)
+                steps_run = steps_of(numeric, task, watched, every_step, augment)
     with clock("probe"):
         summaries = observed.summaries()
     return observed.trace(block, state, summaries, clock.timings(numeric.train.steps, block.count, layout.batch_size)), state

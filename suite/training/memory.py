@@ -15,10 +15,11 @@ MEMORIES = {"sgd": 0, "adam": 2}
 
 
 def predictable(numeric: Numeric) -> bool:
-    """Whether ``block_bytes`` knows everything a condition holds: first-order training in one precision, no probe beyond a tier.
+    """Whether ``block_bytes`` knows everything a condition holds: first-order training in one precision, no probe beyond a tier, no skips.
     What others hold on top (a Hessian, float32 masters, copies kept by a probe) depends on them.
     """
-    return numeric.optimizer.name in MEMORIES and not numeric.probes.extra and numeric.precision not in HALVES
+    plain = not numeric.probes.extra and numeric.precision not in HALVES and numeric.model.name != "resnet18"
+    return numeric.optimizer.name in MEMORIES and plain
 
 
 def block_bytes(numeric: Numeric, net: Mlp, train: int, test: int, count: int, path: str) -> dict[str, int]:

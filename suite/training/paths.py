@@ -20,6 +20,7 @@ from suite.nets.cnn import Cnn
 from suite.nets.mlp import Mlp
 from suite.probes.views import Stretch, UnitStatistics, Watch
 from suite.training import native
+from suite.training.augment import Augment
 from suite.training.eager import EagerSteps, EveryStep, State
 from suite.training.evaluate import Pass, Task
 
@@ -52,7 +53,7 @@ class Steps(Protocol):
 
 def needs_eager(numeric: Numeric) -> bool:
     """Whether a condition has anything that only the general path knows: a schedule, clipping, changing tasks, scaled
-    targets or a remedy, a narrow precision or another way of updating.
+    targets, augmented images or a remedy, a narrow precision or another way of updating.
     """
     train, data = numeric.train, numeric.data
     return (
@@ -60,6 +61,8 @@ def needs_eager(numeric: Numeric) -> bool:
         or train.clip is not None
         or (train.tasks > 1 and data.shift != "none")
         or data.target_scale != 1
+        or data.crop > 0
+        or data.flip
         or numeric.remedy.name != "none"
         or numeric.precision in HALVES
         or train.trainable != "all"
@@ -76,7 +79,10 @@ def why_not_native(numeric: Numeric, net: Mlp, device: str) -> str | None:
     if isinstance(net, Cnn):
         return "it knows no convolutions"
     if needs_eager(numeric):
-        return "it knows no warm-up, clipping, changing tasks, scaled targets, remedies, half precision, loss scaling or fixed layers"
+        return (
+            "it knows no warm-up, clipping, changing tasks, scaled targets, augmentation, remedies, half precision, loss scaling "
+            "or fixed layers"
+        )
     if not native.supported(net, numeric.optimizer, numeric.train.loss, DTYPES[numeric.precision]):
         return "it serves plain ReLU and leaky ReLU networks under first-order optimizers only"
     return native.available()
@@ -89,11 +95,15 @@ def path_of(numeric: Numeric, net: Mlp, device: str) -> str:
     return "eager" if why_not_native(numeric, net, device) else "native"
 
 
-def steps_of(numeric: Numeric, task: Task, watched: frozenset[Watch], every_step: EveryStep | None = None) -> Steps:
-    """The steps of a condition's path; ``every_step`` is called after each update, on the eager path only."""
+def steps_of(
+    numeric: Numeric, task: Task, watched: frozenset[Watch], every_step: EveryStep | None = None, augment: Augment | None = None
+) -> Steps:
+    """The steps of a condition's path; ``every_step`` is called after each update and ``augment`` changes the batches, on the eager
+    path only.
+    """
     if path_of(numeric, task.net, task.data.train_x.device.type) == "native":
         return NativeSteps(numeric, task)
-    return EagerSteps(task, watched, numeric.train.clip, every_step)
+    return EagerSteps(task, watched, numeric.train.clip, every_step, augment)
 
 
 class NativeSteps:

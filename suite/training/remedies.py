@@ -14,6 +14,9 @@ weight is drawn anew or set to zero, it is new to the optimizer as well: its mem
 - ``shrink_perturb`` (Ash and Adams 2020, *On Warm-Starting Neural Network Training*): every weight and bias becomes
   shrink · θ + perturb · θ', θ' a freshly initialised network, and the optimizer begins anew, as it does with each of their rounds.
 - ``continual_backprop`` (Dohare et al. 2024, *Loss of plasticity in deep continual learning*): see ``EachStep``.
+
+In a residual network the outgoing weights of a unit are those of the next convolution on the main path, as in Dohare et al.'s code for
+theirs; what a skip adds to the unit, and what it carries on, stays.
 """
 
 from __future__ import annotations
@@ -80,7 +83,7 @@ class Remedies:
 
 
 def _linear(net: Mlp) -> tuple[str, ...]:
-    return tuple(f"{name}.{kind}" for name, _, _ in net.linears for kind in ("weight", "bias"))
+    return tuple(name for name in net.parameter_shapes() if name.endswith((".weight", ".bias")))
 
 
 def _replace(state: State, name: str, mask: Tensor, value: Tensor) -> None:
@@ -95,7 +98,8 @@ def redraw(state: State, net: Mlp, units: list[Tensor], fresh: Parameters) -> No
     """Incoming weights and biases of the marked units ([replicate, unit] per hidden layer) as in ``fresh``."""
     for layer, mask in zip(net.layers, units, strict=True):
         _replace(state, f"{layer}.weight", mask[:, None, :], fresh[f"{layer}.weight"])
-        _replace(state, f"{layer}.bias", mask, fresh[f"{layer}.bias"])
+        if f"{layer}.bias" in fresh:
+            _replace(state, f"{layer}.bias", mask, fresh[f"{layer}.bias"])
 
 
 def recycle(state: State, net: Mlp, units: list[Tensor], fresh: Parameters) -> None:
@@ -103,7 +107,8 @@ def recycle(state: State, net: Mlp, units: list[Tensor], fresh: Parameters) -> N
     following = (*net.layers[1:], "output")
     for layer, mask in zip(net.layers, units, strict=True):
         _replace(state, f"{layer}.weight", mask[:, None, :], fresh[f"{layer}.weight"])
-        _replace(state, f"{layer}.bias", mask, torch.zeros_like(fresh[f"{layer}.bias"]))
+        if f"{layer}.bias" in fresh:
+            _replace(state, f"{layer}.bias", mask, torch.zeros_like(fresh[f"{layer}.bias"]))
     for layer, mask in zip(following, units, strict=True):
         weight = state.parameters[f"{layer}.weight"]
         _replace(state, f"{layer}.weight", over_inputs(mask, weight.shape[1])[:, :, None], torch.zeros_like(weight))

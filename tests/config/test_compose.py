@@ -83,6 +83,16 @@ def test_width_and_depth_become_channels_of_a_convolutional_network():
     assert request("+scenario=batchnorm", "model=cnn").deviations == ("model=cnn",)
 
 
+def test_width_and_depth_of_a_residual_network_stay_as_they_are():
+    found = request("+scenario=natural_death", "model=resnet18", "data=cifar10")
+    by_name = {condition.name: condition.config["model"] for condition in found.conditions}
+    assert (by_name["base"]["width"], by_name["depth_4"]["depth"]) == (32, 4)
+    factorial = request("+scenario=factorial", "model=resnet18").conditions[0].config["model"]
+    assert (factorial["name"], factorial["width"], factorial["depth"]) == ("resnet18", 64, 2)
+    assert all(model["hidden"] == model["channels"] == [] for model in (*by_name.values(), factorial))
+    assert found.deviations == ("model=resnet18", "data=cifar10")
+
+
 def test_what_deviates_from_the_registered_design_is_listed():
     free = ["replicates=8", "seed=3", "device=cpu", "results_dir=x", "tracking=off", "executor=local", "dry_run=true"]
     assert request("+scenario=born_dead", *free).deviations == ()

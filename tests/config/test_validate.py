@@ -11,6 +11,8 @@ from suite.config.schema import Data, Model, Optimizer, Probes, Remedy, Settings
 from suite.config.validate import validate
 from suite.vocabulary import RequestError
 
+RESNET = Model("resnet18", width=64, depth=2)
+
 
 @pytest.mark.parametrize(
     ("changes", "message"),
@@ -41,6 +43,20 @@ from suite.vocabulary import RequestError
         ({"model": Model("cnn", channels=[4]), "optimizer": Optimizer("kfac")}, "cannot go with model=cnn"),
         ({"model": Model("cnn", channels=[4]), "probes": Probes(extra=["rollout"])}, "cannot go with model=cnn"),
         ({"model": Model("cnnn")}, "nearest is 'cnn'"),
+        ({"model": Model("resnet")}, "nearest is 'resnet18'"),
+        ({"model": Model("resnet18")}, "model=resnet18 needs model.width and model.depth"),
+        ({"model": Model("resnet18", width=8, depth=0)}, "not 8 and 0"),
+        ({"model": Model("resnet18", width=200_000, depth=2)}, "makes layers of more than"),
+        ({"model": replace(RESNET, kernel=5)}, "model.kernel=5 has no meaning in model=resnet18"),
+        ({"model": replace(RESNET, channels=[4])}, "has no meaning in model=resnet18"),
+        ({"model": replace(RESNET, skip=True)}, "has no meaning in model=resnet18"),
+        ({"model": replace(RESNET, init="rai")}, "has no meaning in model=resnet18"),
+        ({"model": RESNET, "start": Start("steepest")}, "use model=mlp"),
+        ({"model": RESNET, "optimizer": Optimizer("kfac")}, "cannot go with model=resnet18"),
+        ({"model": RESNET, "probes": Probes(extra=["pruning"])}, "a skip cannot be cut"),
+        ({"model": RESNET, "probes": Probes(extra=["underflow"])}, "one chain of layers, so it cannot go with model=resnet18"),
+        ({"model": RESNET, "probes": Probes(extra=["timing"])}, "counts the operations of dense layers"),
+        ({"model": RESNET, "remedy": Remedy("continual_backprop", rate=0.002)}, "at most one of 512 units per step"),
     ],
 )
 def test_what_cannot_work_is_refused(changes, message):

@@ -23,6 +23,9 @@ def test_larger_blocks_go_first():
     # channels count as widths of layers that come first
     convolved = config(20, 8) | {"model": {**config(20, 8)["model"], "name": "cnn", "channels": [16]}}
     assert work(Block(Condition("cnn", {}, convolved), 0, 2, 3, "cpu")) == 20 * 2 * (64 * 16 + 16 * 8 + 8 * 10)
+    residual = config(20, 8) | {"model": {"hidden": [], "name": "resnet18", "width": 2, "depth": 1}}
+    products = 64 * 2 + 2 * 2 + 2 * 4 + 4 * 4 + 4 * 8 + 8 * 8 + 8 * 16 + 16 * 16 + 16 * 10
+    assert work(Block(Condition("resnet18", {}, residual), 0, 2, 3, "cpu")) == 20 * 2 * products
 
 
 @pytest.mark.parametrize(

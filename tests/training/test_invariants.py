@@ -43,6 +43,8 @@ VARIANTS = {
     "odd_eager": replace(BASE, engine=Engine("eager"), data=Data(subset=299), model=Model(hidden=[13, 7]), train=Train(25, 5)),
     "squared": replace(BASE, train=Train(25, 16, "squared_error"), model=Model(hidden=[16, 8], activation="gelu")),
     "float16": replace(BASE, precision="float16"),
+    "bfloat16_batchnorm": replace(BASE, precision="bfloat16", model=Model(hidden=[16, 8], norm="batch")),
+    "float16_layernorm": replace(BASE, precision="float16", model=Model(hidden=[16, 8], norm="layer")),
     "bfloat16_wide": replace(BASE, precision="bfloat16", model=Model(hidden=[64]), train=Train(10, 64)),
     "bfloat16_stochastic": replace(BASE, precision="bfloat16", train=Train(25, 16, rounding="stochastic")),
     "float16_scaled_masters": replace(BASE, precision="float16", train=Train(25, 16, loss_scale=1024.0, master_weights=True)),
