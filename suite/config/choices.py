@@ -74,7 +74,7 @@ PROBES = (
     "timing",
     "sparsity",
 )
-PATHS = ("auto", "eager", "native")
+PATHS = ("auto", "eager", "native", "compiled")
 #: Words that the front door takes in place of a study.
 COMMANDS = ("list", "report", "index", "sync", "verify", "export")
 EXECUTORS = ("serial", "local", "slurm", "ray")

@@ -193,7 +193,8 @@ class Probes:
 @dataclass
 class Engine:
     """Which way through the engine the steps take. ``path`` is auto (the fastest that serves the condition here), eager (the
-    general one) or native (the fused one for plain ReLU networks on the CPU). The plan states the outcome.
+    general one), native (the fused one for plain ReLU networks on the CPU) or compiled (the general one through torch.compile; pays on
+    long runs only, so auto does not choose it). The plan states the outcome.
     """
 
     path: str = "auto"

@@ -17,6 +17,7 @@ from suite.config.numeric import Numeric
 from suite.config.schema import PRESENTATION_KEYS, Data
 from suite.data import Dataset, load
 from suite.execution.join import joined
+from suite.training.device import settle
 from suite.training.engine import train_block
 from suite.vocabulary import Block, RequestError, Trace
 
@@ -38,6 +39,7 @@ def attempt(block: Block, data_dir: str, report: Report | None = None, pieces: i
     """The block's trace, or why there is none; and lines about what had to be done to get it. ``pieces`` trains it in at least so
     many. Raises RequestError where the data are wrong.
     """
+    settle(block.device)
     said: list[str] = []
     reported = 0
 

@@ -37,7 +37,8 @@ def code_fingerprint() -> str:
 
 def block_key(block: Block, data: Mapping[str, str], code: str, torch_version: str, native: str) -> str:
     """SHA-256 over configuration (precision and engine path included), replicates, seed, device type, data, code and the versions of torch
-    and of NumPy, which draws the initial weights; on the native path also the fingerprint of the compiled step.
+    and of NumPy, which draws the initial weights; on the native and compiled paths also the fingerprint of the native step, which names
+    the C++ compiler and the processor.
     The condition's name is not part of it.
     """
     parts = {
@@ -49,7 +50,7 @@ def block_key(block: Block, data: Mapping[str, str], code: str, torch_version: s
         "data": data,
         "code": code,
         "torch": torch_version,
-        "native": native if block.condition.config["engine"]["path"] == "native" else None,
+        "native": native if block.condition.config["engine"]["path"] in ("native", "compiled") else None,
         "numpy": np.__version__,
     }
     return hashlib.sha256(to_json(parts).encode()).hexdigest()

@@ -101,7 +101,7 @@ def _provenance(plan: Plan, facts: Mapping[str, Any]) -> Iterator[str]:
         yield "plan_sha256 is not the hash of plan.json"
     if facts.get("data") != {name: dict(sums) for name, sums in plan.data.items()}:
         yield "data: the checksums are not those of the plan"
-    native = any((condition.config.get("engine") or {}).get("path") == "native" for condition in plan.conditions)
+    native = any((condition.config.get("engine") or {}).get("path") in ("native", "compiled") for condition in plan.conditions)
     if native != ("native" in facts):
         yield "native: there is " + (
             "no fingerprint of the compiled step, which the plan uses" if native else "one, and the plan uses none"

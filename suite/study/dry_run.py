@@ -20,7 +20,7 @@ from suite.study.timed import timed_line
 from suite.training.engine import network_of, train_block
 from suite.training.memory import block_bytes, predictable
 from suite.training.paths import path_of
-from suite.vocabulary import Block, Plan
+from suite.vocabulary import Block, Condition, Plan
 
 #: Steps and evaluations of the sample that is timed for the estimate.
 SAMPLE_STEPS = 5
@@ -56,8 +56,17 @@ def _memory(block: Block, dataset: Dataset) -> str:
     return f"{sum(terms.values()) / 1e6:.0f} MB"
 
 
-def show_dry_run(plan: Plan, blocks: Sequence[Block], datasets: Mapping[str, Dataset], settings: Settings, console: Console) -> None:
-    """Print the table. One block of every condition is sampled for the estimate; nothing is written."""
+def show_dry_run(
+    plan: Plan,
+    blocks: Sequence[Block],
+    datasets: Mapping[str, Dataset],
+    settings: Settings,
+    console: Console,
+    asked: Sequence[Condition] = (),
+) -> None:
+    """Print the table. One block of every condition is sampled for the estimate; nothing is written. ``asked`` are the conditions as
+    they were requested.
+    """
     table = Table(title=f"{plan.scenario}: what would run", title_justify="left")
     for column in ("condition", "blocks", "replicates", "steps", "evaluations", "memory/block", "about"):
         table.add_column(column, justify="left" if column == "condition" else "right")
@@ -77,7 +86,7 @@ def show_dry_run(plan: Plan, blocks: Sequence[Block], datasets: Mapping[str, Dat
         )
     console.print(table)
     _print_demand(plan, demand(plan, blocks, each, datasets, settings), len(blocks), console)
-    console.print(engine_line(plan), highlight=False, soft_wrap=True)
+    console.print(engine_line(plan, asked), highlight=False, soft_wrap=True)
     if plan.timed:
         console.print(timed_line(plan, settings.executor), highlight=False, soft_wrap=True)
     inferred = sum(hypothesis.test != "exact" for hypothesis in plan.hypotheses)

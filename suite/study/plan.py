@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -19,10 +19,10 @@ from suite.nets.resnet import ResNet
 from suite.probes import registry
 from suite.selection import select
 from suite.study.timed import rounds, timed_block_size
-from suite.training import native
+from suite.training import compiled, native
 from suite.training.curvature import count_parameters
 from suite.training.engine import layout_of, network_of
-from suite.training.paths import path_of, why_not_native
+from suite.training.paths import path_of, why_not_compiled, why_not_native
 from suite.vocabulary import Block, Condition, Plan, RequestError
 
 #: Replicates trained together where nothing else is asked for: large enough to be quick, small enough to resume from.
@@ -107,16 +107,25 @@ def _with_path(condition: Condition, datasets: Mapping[str, Dataset], device: st
     net = network_of(numeric, datasets[data_key(numeric)])
     if numeric.engine.path == "native" and (reason := why_not_native(numeric, net, device)):
         raise RequestError(f"condition {condition.name!r}: engine.path=native cannot serve it: {reason}; use engine.path=auto")
-    return replace(condition, config={**condition.config, "engine": {"path": path_of(numeric, net, device)}})
+    path = path_of(numeric, net, device)
+    if path == "compiled":
+        if reason := why_not_compiled(numeric, net):
+            raise RequestError(f"condition {condition.name!r}: engine.path=compiled cannot serve it: {reason}; use engine.path=auto")
+        path = "compiled" if compiled.available(device) is None else "eager"
+    return replace(condition, config={**condition.config, "engine": {"path": path}})
 
 
-def engine_line(plan: Plan) -> str:
-    """Which way the conditions take through the engine, in one line; where a compiler is what is missing, the line says so."""
+def engine_line(plan: Plan, asked: Sequence[Condition] = ()) -> str:
+    """Which way the conditions take through the engine, in one line; where a compiler is what is missing, the line says so.
+    ``asked`` are the conditions as they were requested.
+    """
     paths = [condition.config["engine"]["path"] for condition in plan.conditions]
     count = {path: paths.count(path) for path in dict.fromkeys(paths)}
     line = "engine: " + ", ".join(f"{path} for {number} of {len(paths)} conditions" for path, number in count.items())
     if "native" not in count and plan.device == "cpu" and (reason := native.available()):
         line += f" (the native path is not available: {reason})"
+    if any(condition.config["engine"]["path"] == "compiled" for condition in asked) and "compiled" not in count:
+        line += f" (the compiled path is not available: {compiled.available(plan.device)})"
     return line
 
 

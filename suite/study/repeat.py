@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -22,8 +21,10 @@ from suite.record.canonical import study_id
 from suite.report import terminal
 from suite.study.plan import blocks_of, data_key, datasets_of, device_of
 from suite.study.work import replicate_steps
+from suite.training import compiled
+from suite.training.device import settle
 from suite.training.engine import network_of
-from suite.training.paths import why_not_native
+from suite.training.paths import why_not_compiled, why_not_native
 from suite.vocabulary import Block, Condition, Plan, RequestError, RunFailed, Trace, is_timed
 
 
@@ -61,9 +62,10 @@ def prepare(
     datasets = datasets_of(conditions, data_dir)
     settled = []
     for condition in conditions:
+        taken = condition.config["engine"]["path"]
         condition, reason = _with_path(condition, datasets, here)
         settled.append(condition)
-        if reason and (line := f"on the eager path where the record took the native one ({reason})") not in changes:
+        if reason and (line := f"on the eager path where the record took the {taken} one ({reason})") not in changes:
             changes.append(line)
     there = replace(plan, conditions=tuple(settled), device=here)
     blocks = blocks_of(there, block_size, datasets)
@@ -89,9 +91,13 @@ def _check(condition: Condition) -> None:
 
 def _with_path(condition: Condition, datasets: Mapping[str, Dataset], device: str) -> tuple[Condition, str | None]:
     numeric = Numeric.of(condition.config)
-    if numeric.engine.path != "native":
+    if numeric.engine.path not in ("native", "compiled"):
         return condition, None
-    reason = why_not_native(numeric, network_of(numeric, datasets[data_key(numeric)]), device)
+    net = network_of(numeric, datasets[data_key(numeric)])
+    if numeric.engine.path == "native":
+        reason = why_not_native(numeric, net, device)
+    else:
+        reason = why_not_compiled(numeric, net) or compiled.available(device)
     if reason is None:
         return condition, None
     return replace(condition, config={**condition.config, "engine": {"path": "eager"}}), reason
@@ -110,9 +116,7 @@ def sampled(plan: Plan, blocks: Sequence[Block], sample: int, seed: int) -> tupl
 
 def train_again(repetition: Repetition, executor: Executor, data_dir: str, progress: terminal.Progress) -> Iterator[Trace]:
     """Yield the trace of each block as it is finished."""
-    if repetition.plan.device == "cuda":
-        torch.use_deterministic_algorithms(True)
-
+    settle(repetition.plan.device)
     if repetition.plan.timed:
         # clocks are compared within one run: one block at a time, in the plan's rounds, whatever the executor
         for block, outcome in in_turn(repetition.blocks, data_dir):

@@ -31,6 +31,7 @@ from suite.study.timed import timed_line
 from suite.study.work import timed_traces, traces_of
 from suite.tracking.links import Links, TrackingUnavailable
 from suite.training import clock, native
+from suite.training.device import settle, settled_flags
 from suite.vocabulary import Block, Plan, RequestError, Study, Trace
 
 DONE, INVALID = 0, 3
@@ -47,12 +48,10 @@ def run_study(request: StudyRequest) -> int:
     torch.set_num_threads(1)
     datasets = datasets_of(request.conditions, settings.data_dir)
     plan = make_plan(request, datasets)
-    if plan.device == "cuda":
-        # on the CPU every kernel used here is deterministic; there the switch only costs (it imports the compiler)
-        torch.use_deterministic_algorithms(True)
+    settle(plan.device)
     blocks = blocks_of(plan, settings.executor.block_size, datasets)
     if settings.dry_run:
-        show_dry_run(plan, blocks, datasets, settings, console)
+        show_dry_run(plan, blocks, datasets, settings, console, request.conditions)
         return DONE
 
     results_dir, study = Path(settings.results_dir), study_id(plan)
@@ -62,7 +61,7 @@ def run_study(request: StudyRequest) -> int:
             _announce(plan, leases.take(f"study-{plan.scenario}"), study, console)
             with leases.hold(RECORDS, lambda holder: _wait_for(holder, console)):
                 sealed = provenance.sealing_of(seal(plan, results_dir), plan) or provenance.sealed_now()
-            console.print(engine_line(plan), highlight=False, soft_wrap=True)
+            console.print(engine_line(plan, request.conditions), highlight=False, soft_wrap=True)
             if plan.timed:
                 console.print(timed_line(plan, settings.executor), highlight=False, soft_wrap=True)
             started = datetime.now(UTC)
@@ -138,7 +137,7 @@ def _decided(plan: Plan, traces: Mapping[str, Trace], started: datetime, sealed:
 def facts_of(plan: Plan, started: datetime) -> dict[str, Any]:
     """How and where the plan is run, now: what the record keeps as its provenance."""
     facts = provenance.gather(plan, started, datetime.now(UTC), torch_facts())
-    if any(condition.config["engine"]["path"] == "native" for condition in plan.conditions):
+    if any(condition.config["engine"]["path"] in ("native", "compiled") for condition in plan.conditions):
         facts["native"] = native.fingerprint()
     if plan.timed:
         facts["timing"] = {**clock.described(plan.device), "block_size": plan.block_size, "load": round(os.getloadavg()[0], 2)}
@@ -149,7 +148,7 @@ def torch_facts() -> dict[str, object]:
     """What torch knows of the machine, for the record, which does not import torch itself."""
     return {
         "threads": torch.get_num_threads(),
-        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        **settled_flags(),
         "cuda_available": torch.cuda.is_available(),
         "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
         "cuda_version": torch.version.cuda,

@@ -110,7 +110,7 @@ class EagerSteps:
                 batch = self.augment.inputs(batch[0], first + step), batch[1]
             if self.task.shift is not None:
                 batch = self.task.shift.inputs(batch[0]), self.task.shift.targets(batch[1])
-            loss, gradients, forward = backward(state, self.task, batch)
+            loss, gradients, forward = self.backward(state, batch)
             losses.append(loss)
             if "batch_dead" in self.watched:
                 dead.append(torch.cat([largest(pre.detach()) <= 0 for pre in forward.pre], dim=1).to(torch.float64).mean(dim=1))
@@ -133,6 +133,10 @@ class EagerSteps:
             torch.stack(losses, dim=1),
             state.parameters,
         )
+
+    def backward(self, state: State, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor], Forward]:
+        """The function of this name."""
+        return backward(state, self.task, batch)
 
     def look(self, state: State) -> Pass:
         """The whole training and test sets through the stack as it stands."""

@@ -167,6 +167,7 @@ def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace
             indices = order.stretch(first, steps)
         with clock("train"):
             stretch = steps_run.run(state, indices, first)
+        del indices  # an evaluation has its own use for the memory
         with clock("watch"):
             for probe in probes:
                 probe.after_steps(stretch)

@@ -24,7 +24,8 @@ def cross_entropy(output: Float[Tensor, "replicate batch class"], target: Tensor
 def squared_error(output: Float[Tensor, "replicate batch output"], target: Tensor) -> Float[Tensor, "replicate batch"]:
     """Mean over the outputs of (output - target)². Labels [replicate, batch] count as one-hot targets."""
     if target.ndim == 2:
-        target = F.one_hot(target, output.shape[2]).to(output.dtype)
+        # as F.one_hot, which reads the labels to check them and so cannot be compiled
+        target = (target[:, :, None] == torch.arange(output.shape[2], device=target.device)).to(output.dtype)
     return (output - target).square().mean(dim=2)
 
 

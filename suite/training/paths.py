@@ -1,7 +1,9 @@
 """Which way through the engine a condition takes: one rule, decided when the plan is made and written into it.
 
 ``eager`` is the general path and the reference. ``native`` is the fused step for plain ReLU networks on the CPU: the same
-arithmetic, other rounding. The choice never rests on what is measured, so that measuring changes nothing.
+arithmetic, other rounding. ``compiled`` is the general path with its gradient compiled by torch, where it is asked for: it saves up
+to half of a step and costs some seconds per network and width of a block. The choice never rests on what is measured, so that
+measuring changes nothing.
 """
 
 from __future__ import annotations
@@ -21,10 +23,15 @@ from suite.nets.mlp import Mlp
 from suite.probes.views import Stretch, UnitStatistics, Watch
 from suite.training import native
 from suite.training.augment import Augment
+from suite.training.compiled import CompiledSteps
 from suite.training.eager import EagerSteps, EveryStep, State
 from suite.training.evaluate import Pass, Task
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+#: What ``needs_eager`` finds, in words.
+ONLY_EAGER = "no warm-up, clipping, changing tasks, scaled targets, augmentation, remedies, half precision, loss scaling or fixed layers"
 
 
 class Steps(Protocol):
@@ -79,17 +86,29 @@ def why_not_native(numeric: Numeric, net: Mlp, device: str) -> str | None:
     if isinstance(net, Cnn):
         return "it knows no convolutions"
     if needs_eager(numeric):
-        return (
-            "it knows no warm-up, clipping, changing tasks, scaled targets, augmentation, remedies, half precision, loss scaling "
-            "or fixed layers"
-        )
+        return f"it knows {ONLY_EAGER}"
     if not native.supported(net, numeric.optimizer, numeric.train.loss, DTYPES[numeric.precision]):
         return "it serves plain ReLU and leaky ReLU networks under first-order optimizers only"
     return native.available()
 
 
+def why_not_compiled(numeric: Numeric, net: Mlp) -> str | None:
+    """None where the compiled path can serve a condition if torch.compile works, else the reason, in a few words."""
+    if isinstance(net, Cnn):
+        return "it knows no convolutions"
+    if needs_eager(numeric):
+        return f"it knows {ONLY_EAGER}"
+    if numeric.optimizer.name not in ("sgd", "adam"):
+        return "it serves first-order optimizers only"
+    if not net.layers:
+        return "it serves networks with a hidden layer only"
+    return None
+
+
 def path_of(numeric: Numeric, net: Mlp, device: str) -> str:
-    """The path a condition takes: the one it names, or for ``auto`` the native one where it can serve."""
+    """The path a condition takes: the one it names, or for ``auto`` the native one where it can serve. ``compiled`` is never chosen
+    unasked: it pays on long runs only, and on GPUs it has not been timed.
+    """
     if numeric.engine.path != "auto":
         return numeric.engine.path
     return "eager" if why_not_native(numeric, net, device) else "native"
@@ -101,8 +120,11 @@ def steps_of(
     """The steps of a condition's path; ``every_step`` is called after each update and ``augment`` changes the batches, on the eager
     path only.
     """
-    if path_of(numeric, task.net, task.data.train_x.device.type) == "native":
+    path = path_of(numeric, task.net, task.data.train_x.device.type)
+    if path == "native":
         return NativeSteps(numeric, task)
+    if path == "compiled":
+        return CompiledSteps(task, watched, numeric.train.loss)
     return EagerSteps(task, watched, numeric.train.clip, every_step, augment)
 
 

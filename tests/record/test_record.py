@@ -236,11 +236,13 @@ def test_the_block_key_follows_what_can_change_a_number_and_nothing_else():
         key(block(device="cuda")),
         key(block(path="native")),
         key(block(path="native"), native="def"),
+        key(block(path="compiled")),
+        key(block(path="compiled"), native="def"),
         key(block(), data="2"),
         key(block(), code="other"),
         key(block(), torch="2.12"),
     ]
-    assert len({plain, *others}) == 12
+    assert len({plain, *others}) == 14
 
 
 def test_a_block_comes_back_and_any_flipped_bit_makes_it_missing(tmp_path):
