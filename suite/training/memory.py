@@ -18,7 +18,8 @@ def predictable(numeric: Numeric) -> bool:
     """Whether ``block_bytes`` knows everything a condition holds: first-order training in one precision, no probe beyond a tier.
     What others hold on top (a Hessian, float32 masters, copies kept by a probe) depends on them.
     """
-    return numeric.optimizer.name in MEMORIES and not numeric.probes.extra and numeric.precision not in HALVES
+    small = {"unit_course"}  # a sample of a few replicates, one after the other
+    return numeric.optimizer.name in MEMORIES and not set(numeric.probes.extra) - small and numeric.precision not in HALVES
 
 
 def block_bytes(numeric: Numeric, net: Mlp, train: int, test: int, count: int, path: str) -> dict[str, int]:
