@@ -49,10 +49,14 @@ class BiasShift(Quiet):
         dead = {layer: units.max_pre <= 0 for layer, units in zip(self.layers, view.units, strict=True)}
         any_dead = torch.stack([flags.any(dim=1) for flags in dead.values()]).any(dim=0)
         depths = [
-            torch.where(flags, -units.max_pre.double(), math.inf).amin(dim=1) for flags, units in zip(dead.values(), view.units, strict=True)
+            torch.where(flags, -units.max_pre.double(), math.inf).amin(dim=1)
+            for flags, units in zip(dead.values(), view.units, strict=True)
         ]
         for shift in self.shifts:
-            moved = {f"{layer}.bias": view.parameters[f"{layer}.bias"] + flags.to(view.parameters[f"{layer}.bias"]) * shift for layer, flags in dead.items()}
+            moved = {
+                f"{layer}.bias": view.parameters[f"{layer}.bias"] + flags.to(view.parameters[f"{layer}.bias"]) * shift
+                for layer, flags in dead.items()
+            }
             loss = view.training_loss({**view.parameters, **moved}).double()
             self.found[f"{METRIC}.{shift:g}"] = torch.where(any_dead, loss, math.nan)
         self.found["wake_shift"] = torch.where(any_dead, torch.stack(depths).amin(dim=0), math.nan)

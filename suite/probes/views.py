@@ -15,7 +15,6 @@ from torch import Tensor
 from suite.config.schema import Optimizer, Start
 from suite.probes.differences import differences
 
-
 #: At most so many replicates, and of all of them together about so many units, are followed one by one; this bounds the record.
 FOLLOWED, FOLLOWED_UNITS = 8, 2048
 

@@ -204,9 +204,7 @@ def begin(state: State, steps_run: Steps, task: Task, numeric: Numeric, seed: in
 class _Observed:
     """Gathers what the probes return, on the device, until the block is done."""
 
-    def __init__(
-        self, probes: tuple[Probe, ...], count: int, device: torch.device, hessian_examples: int | None, followed: int
-    ) -> None:
+    def __init__(self, probes: tuple[Probe, ...], count: int, device: torch.device, hessian_examples: int | None, followed: int) -> None:
         self.probes, self.followed = probes, followed
         self.missing = torch.full((count,), torch.nan, dtype=torch.float64, device=device)
         self.hessian_examples = hessian_examples
