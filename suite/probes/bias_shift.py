@@ -1,4 +1,4 @@
-"""The loss seen from a dead start: what raising the biases of all dead units by the same amount would do to it."""
+"""The loss seen from a dead start: what raising the biases of the units made dead, all by as much, would do."""
 
 from __future__ import annotations
 
@@ -25,13 +25,17 @@ def shifts(margin: float) -> tuple[float, ...]:
 
 class BiasShift(Quiet):
     """Before the first step: ``shifted_loss.<shift>``, the loss over the whole training set with this added to the bias of every unit
-    that is dead there, and ``wake_shift``, the closed form of where that can first change anything: the smallest amount by which
-    such a unit's largest pre-activation lies below zero. Missing where no unit is dead; shifts are set by ``start.margin``.
+    that the start has made dead, and ``wake_shift``, the closed form of where that can first change anything: the smallest amount by
+    which such a unit's largest pre-activation lies below zero. Shifts are set by ``start.margin``. Missing where the start makes no
+    unit dead: units that happen to be dead from the beginning stay as they are.
     """
 
     def __init__(self, layout: Layout) -> None:
-        self.layers = layout.layers
-        self.shifts = shifts(layout.start.margin)
+        start = layout.start
+        makes = start.name in ("born_dead", "killed")
+        self.chosen = [makes and start.layer in (None, number) for number in range(1, len(layout.layers) + 1)]
+        self.layers, self.made = layout.layers, slice(start.units)
+        self.shifts = shifts(start.margin)
         self.found: dict[str, Tensor] = {}
 
     def columns(self) -> tuple[str, ...]:
@@ -44,14 +48,14 @@ class BiasShift(Quiet):
 
     def evaluate(self, view: Evaluation) -> dict[str, Tensor]:
         """Once, at the start."""
-        if self.found:
+        if self.found or not any(self.chosen):
             return {}
-        dead = {layer: units.max_pre <= 0 for layer, units in zip(self.layers, view.units, strict=True)}
+        tops = {layer: units.max_pre for layer, units, chosen in zip(self.layers, view.units, self.chosen, strict=True) if chosen}
+        dead = {layer: torch.zeros_like(top, dtype=torch.bool) for layer, top in tops.items()}
+        for layer, flags in dead.items():
+            flags[:, self.made] = tops[layer][:, self.made] <= 0
         any_dead = torch.stack([flags.any(dim=1) for flags in dead.values()]).any(dim=0)
-        depths = [
-            torch.where(flags, -units.max_pre.double(), math.inf).amin(dim=1)
-            for flags, units in zip(dead.values(), view.units, strict=True)
-        ]
+        depths = [torch.where(flags, -tops[layer].double(), math.inf).amin(dim=1) for layer, flags in dead.items()]
         for shift in self.shifts:
             moved = {
                 f"{layer}.bias": view.parameters[f"{layer}.bias"] + flags.to(view.parameters[f"{layer}.bias"]) * shift
