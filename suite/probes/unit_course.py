@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,14 +25,15 @@ def states(top: Tensor) -> Tensor:
 
 
 def quantiles(values: Tensor) -> Tensor:
-    """[rank] of all elements, by the nearest rank, so that each is a value that occurs; in float32.
+    """[replicate, …] → [rank, replicate] of all elements, by the nearest rank, so that each is a value that occurs; in float32.
 
-    >>> quantiles(torch.arange(101.0)).tolist()
-    [5.0, 25.0, 50.0, 75.0, 95.0]
+    >>> quantiles(torch.arange(101.0)[None]).tolist()
+    [[5.0], [25.0], [50.0], [75.0], [95.0]]
     """
-    ordered = values.flatten().float().sort().values
-    ranks = torch.tensor([round(rank * (len(ordered) - 1)) for rank in QUANTILES.values()], device=values.device)
-    return ordered[ranks]
+    flat = values.flatten(1).float().cpu().numpy()
+    ranks = [round(rank * (flat.shape[1] - 1)) for rank in QUANTILES.values()]
+    # a few ranks of many values: a partition takes a third of a sort's time
+    return torch.from_numpy(np.partition(flat, ranks, axis=1)[:, ranks].T.copy())
 
 
 class UnitCourse(Quiet):
@@ -53,13 +55,13 @@ class UnitCourse(Quiet):
         """Notes the units as they are."""
         if not view.followed:
             return {}
-        spread = [[quantiles(layer) for layer in layers] for layers in view.sample()]
+        sampled = [torch.stack(rows) for rows in zip(*view.sample(), strict=True)]
         for index, (layer, units) in enumerate(zip(self.layers, view.units, strict=True)):
             top = units.max_pre[: view.followed]
-            self._note(f"state.{layer}", states(top))
-            for column, values in zip(QUANTILES, torch.stack([row[index] for row in spread]).unbind(1), strict=True):
+            self._note(f"state.{layer}", states(top).cpu())
+            for column, values in zip(QUANTILES, quantiles(sampled[index]), strict=True):
                 self._note(f"{column}.{layer}", values)
-            self._note(f"pre_max.{layer}", top.amax(dim=1).float())
+            self._note(f"pre_max.{layer}", top.amax(dim=1).float().cpu())
         return {}
 
     def _note(self, name: str, values: Tensor) -> None:

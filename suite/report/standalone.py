@@ -15,10 +15,14 @@ _STYLE = (
     ".d1 .line{stroke-dasharray:7 3}.d2 .line{stroke-dasharray:2 2}.d3 .line{stroke-dasharray:9 3 2 3}"
     ".dot{fill:currentColor}.open{fill:#fff;stroke:currentColor;stroke-width:2}.span{stroke:currentColor;stroke-width:3}"
     ".cross{fill:none;stroke:#a83c00;stroke-width:1.4}.plain .dots{stroke:#57606a}"
+    ".alive{stroke:#cfe3f1}.dead{stroke:#1b1f24}.back{stroke:#d55e00}.gone{stroke:#cc79a7}.between{stroke:#fff;stroke-width:1}"
+    ".raster path{fill:none;stroke-width:1;shape-rendering:crispEdges}.edge{fill:none;stroke:#d0d7de}"
+    ".top{fill:none;stroke-width:1.5;stroke-dasharray:1.5 2.5}.theory{fill:none;stroke:#000;stroke-width:1.4}"
+    ".whisker{fill:none;stroke-width:1.2;stroke-opacity:.5}"
     ".supported{color:#00704f}.refuted{color:#a83c00}.inconclusive{color:#6e5494}"
 )
 _HUES = "".join(
-    f".c{k} .line,.c{k} .dots,.c{k} .mean{{stroke:{hue}}}.c{k} .band{{fill:{hue}}}"
+    f".c{k} .line,.c{k} .dots,.c{k} .mean,.c{k} .top,.c{k} .whisker{{stroke:{hue}}}.c{k} .band{{fill:{hue}}}"
     for k, hue in enumerate(("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F"))
 )
 

@@ -225,7 +225,7 @@ def pre_activations(task: Task, parameters: Parameters, buffers: Buffers) -> Ite
 
 
 #: Examples on which followed replicates show the pre-activations of their units.
-SAMPLE = 128
+SAMPLE = 64
 
 
 @torch.no_grad()
