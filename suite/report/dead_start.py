@@ -9,8 +9,9 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from suite.report.labels import axis_label
 from suite.report.styles import class_of
-from suite.report.svg import Axis, axis_over, frame, picture, short, tag
+from suite.report.svg import Axis, Reading, axis_over, frame, picture, short, tag
 from suite.vocabulary import Study, Trace
 
 #: Conditions drawn at most.
@@ -20,7 +21,8 @@ SHIFTED, WAKES = "shifted_loss.", "wake_shift"
 
 def coasting(study: Study, order: Sequence[str]) -> dict[str, Any] | None:
     """A small picture for each of the first conditions whose dead units moved by themselves, and how many did not move at all."""
-    shown, still, worst = [], 0, 0.0
+    shown: list[dict[str, Any]] = []
+    still, worst = 0, 0.0
     for name in order:
         units = study.traces[name].units
         measured, predicted = (units.get(f"{column}.layer1") for column in ("coast_distance", "coast_predicted"))
@@ -57,7 +59,12 @@ def coasting_picture(name: str, trace: Trace) -> Markup:
         tag("g", tag("path", d=whiskers, class_="whisker"), tag("path", d=dots, class_="dots"), class_="c0"),
     ]
     end = f"{short(float(middle[-1]))} measured, {short(float(theory[-1]))} predicted at step {trace.steps[-1]}"
-    return picture(310.0, 192.0, f"{name}: distance coasted by units that stayed dead, {end}", *parts, class_="plot small")
+    says = [
+        f"step {step}; measured {m:.4g} [{b:.4g}, {t:.4g}]; closed form {p:.4g}"
+        for step, m, b, t, p in zip(trace.steps, middle, low, high, theory, strict=True)
+    ]
+    words = f"{name}: distance coasted by units that stayed dead, {end}"
+    return picture(310.0, 192.0, words, *parts, class_="plot small", reading=Reading(at, says, (y.end, y.start)))
 
 
 def dead_start(study: Study, order: Sequence[str]) -> dict[str, Any] | None:
@@ -89,7 +96,7 @@ def _loss_picture(lines: dict[str, tuple[NDArray[np.float64], NDArray[np.float64
     every = np.concatenate([shifts for shifts, _, _ in lines.values()])
     x = Axis(float(every.min()), float(every.max()), 56.0, 506.0)
     y = axis_over([float(v) for _, band, _ in lines.values() for v in band.ravel()], 248.0, 44.0, log=False)
-    parts = frame(x, y, "shift of the dead units' biases (dimensionless)", "training loss before the first step")
+    parts = frame(x, y, "shift of the dead units' biases (dimensionless)", axis_label("train_loss") + " before the first step")
     thresholds = sorted({round(wakes, 3) for _, _, wakes in lines.values()})
     for wakes in thresholds:
         parts.append(tag("line", x1=x.at(wakes), x2=x.at(wakes), y1=y.start, y2=y.end, class_="threshold"))
@@ -108,4 +115,17 @@ def _loss_picture(lines: dict[str, tuple[NDArray[np.float64], NDArray[np.float64
         f"{name} {short(float(band[1][0]))} at the lowest shift, {short(float(band[1][-1]))} at the highest"
         for name, (_, band, _) in lines.items()
     )
-    return picture(520.0, 292.0, f"Training loss against the shift of all dead units' biases: {ends}", *parts, class_="plot")
+    places = sorted(set(every.tolist()))
+    says = [
+        f"shift {short(place)}; "
+        + "; ".join(
+            f"{name} {middle[k]:.4g} [{low[k]:.4g}, {high[k]:.4g}]"
+            for name, (shifts, (low, middle, high), _) in lines.items()
+            for k in np.flatnonzero(shifts == place)
+        )
+        for place in places
+    ]
+    reading = Reading([x.at(place) for place in places], says, (y.end, y.start))
+    return picture(
+        520.0, 292.0, f"Training loss against the shift of all dead units' biases: {ends}", *parts, class_="plot", reading=reading
+    )

@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from suite.report.svg import Axis, axis_over, picture, short, tag
+from suite.report.svg import Axis, Reading, axis_over, picture, short, tag
 from suite.vocabulary import Study, Trace
 
 #: Conditions drawn at most, and of those in which no unit ever changes; the page opens with the first three.
@@ -27,7 +27,8 @@ def unit_pictures(study: Study, order: Sequence[str]) -> list[dict[str, Any]]:
     """For the first conditions in which some followed unit is ever dead, those before all others in which units die or come back: a
     raster of the units, and the spread of their pre-activations.
     """
-    changing, constant = [], []
+    changing: list[str] = []
+    constant: list[str] = []
     for name in order:
         trace = study.traces[name]
         states = [trace.units[f"state.{layer}"] for layer in layers_of(trace)]
@@ -51,7 +52,7 @@ def layers_of(trace: Trace) -> list[str]:
 def _shown(trace: Trace, layers: Sequence[str]) -> int:
     """How many replicates are drawn."""
     units = sum(trace.units[f"state.{layer}"].shape[2] for layer in layers)
-    return max(1, min(len(trace.units[f"state.{layers[0]}"]), ROWS // units))
+    return max(1, min(len(trace.units[f"state.{layers[0]}"]), ROWS // int(units)))
 
 
 def levels(state: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -107,7 +108,23 @@ def raster(name: str, trace: Trace, layers: Sequence[str]) -> Markup:
     last = np.concatenate([level[:, -1].ravel() for level in every.values()])
     counts = f"{(last == DEAD).sum()} dead at the end, {(last == BACK).sum()} that had been dead alive again"
     words = f"{name}: {units} units (rows) in each of {shown} replicates over {len(columns)} evaluations: of {last.size}, {counts}"
-    return picture(LEFT + WIDTH + 8, y + 15, words, *parts, class_="heat unit")
+    reading = Reading(
+        [LEFT + (k + 0.5) * WIDTH / len(columns) for k in range(len(columns))],
+        [_at(int(trace.steps[time]), [level[:, time] for level in every.values()]) for time in columns],
+        (6.0, y - 5.0),
+    )
+    return picture(LEFT + WIDTH + 8, y + 15, words, *parts, class_="heat unit", reading=reading)
+
+
+def _at(step: int, levels_now: Sequence[NDArray[np.int64]]) -> str:
+    """How many units are what at one evaluation, over all the layers."""
+    now = np.concatenate([level.ravel() for level in levels_now])
+    counts = [
+        f"{(now == level).sum()} {word}"
+        for level, word in ((DEAD, "dead"), (BACK, "came back"), (GONE, "diverged"))
+        if (now == level).any()
+    ]
+    return f"step {step}; " + "; ".join([*(counts or ["none dead"]), f"of {now.size} units"])
 
 
 def _runs(rows: NDArray[np.int64]) -> list[Markup]:
@@ -152,6 +169,7 @@ def spread_picture(name: str, trace: Trace, layers: Sequence[str]) -> Markup | N
     tall = {1: 190.0, 2: 110.0}.get(len(chosen), 78.0)
     parts: list[Markup] = []
     top, said = 16.0, []
+    told: dict[int, list[str]] = {}
     for layer in chosen:
         values = np.stack([trace.units[f"{column}.{layer}"] for column in columns])
         seen = np.isfinite(values).all(axis=0).any(axis=0)
@@ -160,12 +178,18 @@ def spread_picture(name: str, trace: Trace, layers: Sequence[str]) -> Markup | N
         middle = np.nanmedian(values[:, :, seen], axis=1)
         y = axis_over([*middle.ravel().tolist(), 0.0], top + tall, top, log=False)
         parts += _panel(x, y, layer, trace.steps[seen], middle)
+        for step, (_, low, half, high, _, most) in zip(trace.steps[seen].tolist(), middle.T.tolist(), strict=True):
+            words_now = f"{layer}: median {short(half)} [{short(low)}, {short(high)}], largest {short(most)}"
+            told.setdefault(step, []).append(words_now)
         said.append(f"{layer}: median from {short(float(middle[2, 0]))} to {short(float(middle[2, -1]))}")
         top += tall + 24
     if not said:
         return None
     words = f"{name}: pre-activations over training, {'; '.join(said)}"
-    return picture(LEFT + WIDTH + 8, top + 8, words, *parts, *_below(trace, top - 24), class_="heat unit")
+    reading = Reading(
+        [x.at(step) for step in told], [f"step {step}; " + "; ".join(lines) for step, lines in told.items()], (16.0, top - 24)
+    )
+    return picture(LEFT + WIDTH + 8, top + 8, words, *parts, *_below(trace, top - 24), class_="heat unit", reading=reading)
 
 
 def _panel(x: Axis, y: Axis, layer: str, steps: NDArray[np.int64], middle: NDArray[np.float64]) -> list[Markup]:

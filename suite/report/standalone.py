@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from markupsafe import Markup
 
 from suite.report.svg import tag
@@ -21,6 +23,8 @@ _STYLE = (
     ".whisker{fill:none;stroke-width:1.2;stroke-opacity:.5}"
     ".supported{color:#00704f}.refuted{color:#a83c00}.inconclusive{color:#6e5494}"
 )
+#: What only a page's script reads.
+_SCRIPTED = re.compile(r' (?:data-at|data-says|data-span)="[^"]*"')
 _HUES = "".join(
     f".c{k} .line,.c{k} .dots,.c{k} .mean,.c{k} .top,.c{k} .whisker{{stroke:{hue}}}.c{k} .band{{fill:{hue}}}"
     for k, hue in enumerate(("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F"))
@@ -29,7 +33,7 @@ _HUES = "".join(
 
 def standalone(picture: Markup, names: dict[str, str] | None = None) -> bytes:
     """The file's content. ``names`` maps conditions to their classes where the picture itself does not name them: a key is added below."""
-    text = str(picture)
+    text = _SCRIPTED.sub("", str(picture))
     head, rest = text.split(">", 1)
     width, height = head.split('viewBox="', 1)[1].split('"', 1)[0].split()[2:]
     key, tall = _key(names or {}, float(width), float(height))
