@@ -179,7 +179,7 @@ def spread_picture(name: str, trace: Trace, layers: Sequence[str]) -> Markup | N
         y = axis_over([*middle.ravel().tolist(), 0.0], top + tall, top, log=False)
         parts += _panel(x, y, layer, trace.steps[seen], middle)
         for step, (_, low, half, high, _, most) in zip(trace.steps[seen].tolist(), middle.T.tolist(), strict=True):
-            words_now = f"{layer}: median {short(half)} [{short(low)}, {short(high)}], largest {short(most)}"
+            words_now = f"{layer}: median {short(half)}, quartiles [{short(low)}, {short(high)}], largest {short(most)}"
             told.setdefault(step, []).append(words_now)
         said.append(f"{layer}: median from {short(float(middle[2, 0]))} to {short(float(middle[2, -1]))}")
         top += tall + 24
