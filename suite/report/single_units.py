@@ -21,6 +21,8 @@ LEFT, WIDTH = 40.0, 250.0
 #: What a unit is at an evaluation, as the page's style names it.
 ALIVE, DEAD, BACK, GONE = 0, 1, 2, 3
 LEVELS = ("alive", "dead", "back", "gone")
+#: The same in words, with their classes, for the key of a file.
+STATES = {"alive": "alive", "dead": "dead", "alive again": "back", "diverged": "gone"}
 
 
 def unit_pictures(study: Study, order: Sequence[str]) -> list[dict[str, Any]]:

@@ -31,19 +31,21 @@ _HUES = "".join(
 )
 
 
-def standalone(picture: Markup, names: dict[str, str] | None = None) -> bytes:
-    """The file's content. ``names`` maps conditions to their classes where the picture itself does not name them: a key is added below."""
+def standalone(picture: Markup, names: dict[str, str] | None = None, patches: bool = False) -> bytes:
+    """The file's content. ``names`` maps conditions to their classes where the picture itself does not name them: a key is added below,
+    of lines, or of ``patches`` whose names are those of states.
+    """
     text = _SCRIPTED.sub("", str(picture))
     head, rest = text.split(">", 1)
     width, height = head.split('viewBox="', 1)[1].split('"', 1)[0].split()[2:]
-    key, tall = _key(names or {}, float(width), float(height))
+    key, tall = _key(names or {}, float(width), float(height), patches)
     head = head.replace(f'viewBox="0 0 {width} {height}"', f'viewBox="0 0 {width} {tall:g}" width="{width}" height="{tall:g}"')
     opening = head.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
     return f"{opening}><style>{_STYLE}{_HUES}</style>{rest.removesuffix('</svg>')}{key}</svg>\n".encode()
 
 
-def _key(names: dict[str, str], width: float, height: float) -> tuple[Markup, float]:
-    """A line and a name for each condition, wrapped to the width; and the height with it."""
+def _key(names: dict[str, str], width: float, height: float, patches: bool) -> tuple[Markup, float]:
+    """A line or patch and a name for each condition or state, wrapped to the width; and the height with it."""
     if not names:
         return Markup(""), height
     x, y, parts = 8.0, height + 14, []
@@ -51,6 +53,7 @@ def _key(names: dict[str, str], width: float, height: float) -> tuple[Markup, fl
         long = 40.0 + 6.6 * len(name)
         if x > 8.0 and x + long > width:
             x, y = 8.0, y + 18
-        parts.append(tag("g", tag("path", d=f"M{x:.1f} {y - 4:.1f}h24", class_="line"), tag("text", name, x=x + 29, y=y), class_=style))
+        mark = tag("path", d=f"M{x:.1f} {y - 4:.1f}h24", class_=style if patches else "line", stroke_width="9" if patches else None)
+        parts.append(tag("g", mark, tag("text", name, x=x + 29, y=y), class_=None if patches else style))
         x += long
     return Markup("").join(parts), y + 10
