@@ -39,8 +39,8 @@ def quantiles(values: Tensor) -> Tensor:
 class UnitCourse(Quiet):
     """Per hidden layer and evaluation: ``state`` of every unit over the whole training set (DEAD, ALIVE, BARELY); the quantiles
     ``pre_q05`` … ``pre_q95`` of the pre-activations of all units of the layer on a sample of training examples; and ``pre_max``, the
-    largest over the whole training set, not above zero exactly where the layer is dead. As training sees them; of a channel the
-    largest over its positions.
+    largest over the whole training set, not above zero exactly where the layer is dead. As training sees them, the sample with
+    BatchNorm by its own statistics; of a channel the largest over its positions.
     """
 
     def __init__(self, layout: Layout) -> None:

@@ -38,7 +38,7 @@ def coasting(study: Study, order: Sequence[str]) -> dict[str, Any] | None:
             shown.append({"name": name, "picture": coasting_picture(name, study.traces[name])})
         last = np.where(both, predicted, 0.0).max(axis=1, keepdims=True)
         worst = max(worst, float((np.abs(measured - predicted) / np.where(last > 0, last, np.nan))[both].max()))
-    return {"shown": shown, "still": still, "worst": f"{100 * worst:.2g} %"} if shown else None
+    return {"shown": shown, "still": still, "worst": "less than 0.001 %" if worst < 1e-5 else f"{100 * worst:.2g} %"} if shown else None
 
 
 def coasting_picture(name: str, trace: Trace) -> Markup:
