@@ -33,6 +33,7 @@ CODE = [
 ]
 REPORT_CODE = ["suite/report"]
 #: What a study leaves, and what the report makes of it.
+# units.parquet is left out: not every study has one, and it changes only with the code and the plan, as provenance.json does
 TABLES = ["replicates.parquet", "curves.parquet"]
 FACTS = ["plan.json", "provenance.json", "timings.json", "configs.yaml", "citation.bib", "CITATION.cff"]
 PAGES = ["report.html", "report.md", "figures", "manifest.json", "ro-crate-metadata.json"]

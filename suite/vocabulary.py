@@ -200,6 +200,8 @@ class Trace:
     ``timings`` (seconds and rates of this block, never part of the reproducible numbers) has
     ``train_seconds``, ``evaluate_seconds`` (whole-set passes), ``probe_seconds`` (what probes make of steps and passes),
     ``replicate_steps_per_second``, ``samples_per_second``, ``step_seconds``.
+    ``units`` follows single layers and units of the condition's first few replicates (those of them that the block holds):
+    ``column.layer`` → [followed, time] or [followed, time, unit], NaN from divergence on; empty where no probe does.
     """
 
     condition: str
@@ -209,6 +211,7 @@ class Trace:
     finals: Mapping[str, NDArray[np.float64]]
     diverged_at: NDArray[np.int64]
     timings: Mapping[str, float] = field(default_factory=dict)
+    units: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def count(self) -> int:

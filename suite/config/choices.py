@@ -73,6 +73,8 @@ PROBES = (
     "stalled",
     "timing",
     "sparsity",
+    "unit_course",
+    "bias_shift",
 )
 PATHS = ("auto", "eager", "native", "compiled")
 #: Words that the front door takes in place of a study.

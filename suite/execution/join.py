@@ -39,4 +39,6 @@ def joined(traces: Sequence[Trace]) -> Trace:
             "samples_per_second": rate * per_sample,
             "step_seconds": totals["train_seconds"] / (steps * len(traces)) if steps else 0.0,
         },
+        # followed replicates are the first ones, so later traces may hold none
+        {name: np.concatenate([trace.units[name] for trace in traces if name in trace.units]) for name in head.units},
     )

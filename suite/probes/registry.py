@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from suite.config.schema import Probes
 from suite.probes.batches import BatchDead, BatchNormBound
+from suite.probes.bias_shift import BiasShift
 from suite.probes.collapse import Collapse
 from suite.probes.curvature import Curvature, Stationary
 from suite.probes.detectors import Detectors
@@ -25,6 +26,7 @@ from suite.probes.sparsity import Sparsity
 from suite.probes.stalled import Stalled
 from suite.probes.timing import Timing
 from suite.probes.underflow import Underflow
+from suite.probes.unit_course import UnitCourse
 from suite.probes.units import Dead, Dormant
 from suite.probes.views import Layout, Probe
 from suite.probes.zero_loss import ZeroLoss
@@ -58,6 +60,8 @@ PROBES: dict[str, Callable[[Layout], Probe]] = {
     "stalled": Stalled,
     "timing": Timing,
     "sparsity": Sparsity,
+    "unit_course": UnitCourse,
+    "bias_shift": BiasShift,
 }
 
 #: What each tier takes: bare the fit alone (for very deep networks, where a column per layer is too much), economy what the
@@ -72,7 +76,7 @@ TIERS: dict[str, tuple[str, ...]] = {
 
 
 #: What has no meaning in a network without hidden units, and is left out there.
-OF_HIDDEN_UNITS = frozenset({"dead", "dormant", "batch_dead", "sparsity"})
+OF_HIDDEN_UNITS = frozenset({"dead", "dormant", "batch_dead", "sparsity", "unit_course", "bias_shift"})
 
 
 def names(config: Probes, layout: Layout) -> tuple[str, ...]:

@@ -49,6 +49,10 @@ class Straight:
         a, c = self.factors[name][mark]
         return a * self.start[name] + c * self.velocity[name] if self.velocity else a * self.start[name]
 
+    def displacements(self, marks: int) -> list[dict[str, Tensor]]:
+        """From the start to each mark."""
+        return [{name: self._value(name, mark) - self.start[name] for name in NAMES} for mark in range(marks)]
+
     def displacement(self) -> dict[str, Tensor]:
         """From the start to the last mark."""
         return {name: self._value(name, -1) - self.start[name] for name in NAMES}
@@ -94,6 +98,11 @@ def first_alive(course: Straight | Stepwise, units: int, marks: int, device: tor
     return found
 
 
+def _squares(change: Values) -> Tensor:
+    """[replicate, unit] squared length of each unit's change in weights and bias."""
+    return (change[NAMES[0]] ** 2).sum(dim=1) + change[NAMES[1]] ** 2
+
+
 class Rollout(Quiet):
     """Over the units of layer1 that are dead at the start. ``revival_agreement``: share whose first evaluation alive is the
     predicted one or a neighbour of it (never counts as a value); ``predicted_revived_fraction``; ``revival_step`` and
@@ -106,6 +115,8 @@ class Rollout(Quiet):
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.marks: list[int] = []
+        #: Of followed replicates [replicate, unit]: squared distance from the start at each mark.
+        self.gone: list[Tensor] = []
 
     def columns(self) -> tuple[str, ...]:
         """No curves."""
@@ -142,6 +153,9 @@ class Rollout(Quiet):
         self.measured = torch.where((self.measured < 0) & alive & self.dead, len(self.marks), self.measured)
         self.marks.append(view.step)
         self.last = {name: view.parameters[name].detach().clone() for name in NAMES}
+        if view.followed:
+            gone = {name: self.last[name][: view.followed].double() - self.origin[name][: view.followed].double() for name in NAMES}
+            self.gone.append(_squares(gone))
         return {}
 
     def _predict(self) -> tuple[Tensor, dict[str, Tensor]]:
@@ -156,16 +170,19 @@ class Rollout(Quiet):
             units = dead.nonzero()[:, 0]
             if not len(units):
                 continue
-            start = {name: value[replicate][..., units].double() for name, value in self.origin.items()}
-            memory = {
-                name: {key: tensor[replicate][..., units].double() for key, tensor in kept.items()} for name, kept in self.memory.items()
-            }
+            start, memory = self._of(replicate, units)
             straight = is_linear(o, [tensor for kept in memory.values() for tensor in kept.values()])
             course = (Straight if straight else Stepwise)(o, start, memory, self.taken, self.marks, inputs)
             predicted[replicate, units] = first_alive(course, len(units), len(self.marks), dead.device)
             for name, change in self._closed_form(memory, start).items() if self._has_closed_form else course.displacement().items():
                 moved[name][replicate][..., units] = change
         return predicted, moved
+
+    def _of(self, replicate: int, units: Tensor) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]]]:
+        """Start and memory of some units, in float64."""
+        start = {name: value[replicate][..., units].double() for name, value in self.origin.items()}
+        memory = {name: {key: t[replicate][..., units].double() for key, t in kept.items()} for name, kept in self.memory.items()}
+        return start, memory
 
     @property
     def _has_closed_form(self) -> bool:
@@ -181,8 +198,31 @@ class Rollout(Quiet):
         return torch.where(found, steps, 0.0).sum(dim=1) / found.sum(dim=1, dtype=torch.float64)
 
     def _distance(self, change: Values, units: Tensor) -> Tensor:
-        weight = (change[NAMES[0]] ** 2).sum(dim=1) + change[NAMES[1]] ** 2
-        return torch.sqrt(torch.where(units, weight, 0.0).sum(dim=1))
+        return torch.sqrt(torch.where(units, _squares(change), 0.0).sum(dim=1))
+
+    def units(self) -> dict[str, Tensor]:
+        """``coast_distance`` and ``coast_predicted`` at every evaluation, over the units that stayed dead to the end: the closed form, or
+        with decay the recursion; not under Adam with something in its memory. Missing where no unit stayed dead.
+        """
+        stayed = (self.dead & (self.measured < 0))[: len(self.gone[0])]
+        measured = torch.stack([torch.where(stayed, squares, 0.0).sum(dim=1).sqrt() for squares in self.gone], dim=1)
+        predicted = torch.stack([self._course(replicate, units.nonzero()[:, 0]) for replicate, units in enumerate(stayed)])
+        found = {"coast_distance.layer1": measured, "coast_predicted.layer1": predicted}
+        return {name: torch.where(stayed.any(dim=1, keepdim=True), values, math.nan) for name, values in found.items()}
+
+    def _course(self, replicate: int, units: Tensor) -> Tensor:
+        """[mark] predicted distance of these units from their start."""
+        o, device = self.layout.optimizer, units.device
+        start, memory = self._of(replicate, units)
+        if self._has_closed_form:
+            velocity = {name: memory[name].get("velocity", torch.zeros_like(start[name])) for name in NAMES}
+            speed = float(_squares({name: value[None] for name, value in velocity.items()}).sum().sqrt())
+            return torch.tensor([o.lr * coasting_factor(o, mark) * speed for mark in self.marks], dtype=torch.float64, device=device)
+        if not is_linear(o, [tensor for kept in memory.values() for tensor in kept.values()]):
+            return torch.full((len(self.marks),), math.nan, dtype=torch.float64, device=device)
+        course = Straight(o, start, memory, self.taken, self.marks, self.inputs[:1].double())
+        moved = course.displacements(len(self.marks))
+        return torch.stack([_squares({name: value[None] for name, value in change.items()}).sum().sqrt() for change in moved])
 
     def finish(self) -> dict[str, Tensor]:
         """Agreement, steps and distances."""

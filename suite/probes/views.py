@@ -15,6 +15,9 @@ from torch import Tensor
 from suite.config.schema import Optimizer, Start
 from suite.probes.differences import differences
 
+#: At most so many replicates, and of all of them together about so many units, are followed one by one; this bounds the record.
+FOLLOWED, FOLLOWED_UNITS = 8, 2048
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -46,6 +49,11 @@ class Layout:
     outputs: int = 0
     joined: frozenset[str] = frozenset()
 
+    @property
+    def followed(self) -> int:
+        """Of so many replicates of a condition, the first ones, single units are followed: fewer where there are many units."""
+        return min(FOLLOWED, max(1, FOLLOWED_UNITS // max(1, sum(self.widths))))
+
 
 @dataclass(frozen=True)
 class UnitStatistics:
@@ -74,7 +82,9 @@ class Evaluation:
     few replicates at a time, and ``activations`` what these layers pass on; ``outputs`` runs the network with other parameters over
     the training and the test set [replicate, example, output]. ``differences`` is ``suite.probes.differences.differences``, by the path's
     own means. ``worked`` are the block's clocks by part, in seconds so far; the
-    mapping moves with them.
+    mapping moves with them. The first ``followed`` replicates of the block are among those whose units are followed one by one;
+    ``sample`` yields their hidden layers' pre-activations [example, unit], replicate by replicate, on a few training examples, always
+    the same. ``training_loss`` is the mean loss over the training set with other parameters, in inference mode.
     """
 
     step: int
@@ -96,6 +106,9 @@ class Evaluation:
     differences: Callable[[Mapping[str, Tensor], Mapping[str, Tensor] | None], Tensor] = differences
     activations: Callable[[], Iterator[tuple[Tensor, ...]]] = _absent
     worked: Mapping[str, float] = field(default_factory=dict)
+    followed: int = 0
+    sample: Callable[[], Iterator[tuple[Tensor, ...]]] = _absent
+    training_loss: Callable[[Mapping[str, Tensor]], Tensor] = _absent
 
 
 @dataclass(frozen=True)
@@ -154,6 +167,12 @@ class Probe(Protocol):
         """Called once after the last evaluation."""
         ...
 
+    def units(self) -> dict[str, Tensor]:
+        """Called after ``finish`` where the block holds followed replicates: their courses, ``column.layer`` →
+        [followed, time] or [followed, time, unit].
+        """
+        ...
+
 
 class Quiet:
     """The parts of a probe that most do not need."""
@@ -171,6 +190,10 @@ class Quiet:
 
     def finish(self) -> dict[str, Tensor]:
         """Nothing to add at the end."""
+        return {}
+
+    def units(self) -> dict[str, Tensor]:
+        """No course of single units."""
         return {}
 
 

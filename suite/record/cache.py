@@ -69,6 +69,7 @@ def store(results_dir: Path, key: str, trace: Trace) -> None:
     """Keep a finished block. The file is a SHA-256 of 64 digits followed by an uncompressed npz without pickles."""
     arrays = {f"curve:{name}": value for name, value in trace.curves.items()}
     arrays |= {f"final:{name}": value for name, value in trace.finals.items()}
+    arrays |= {f"units:{name}": value for name, value in trace.units.items()}
     head = json.dumps({"key": key, "condition": trace.condition, "first": trace.first, "timings": dict(trace.timings)})
     buffer = io.BytesIO()
     np.savez(
@@ -117,6 +118,7 @@ def _trace(content: bytes, key: str) -> Trace:
             {name.removeprefix("final:"): arrays[name] for name in arrays.files if name.startswith("final:")},
             arrays["diverged_at"],
             {str(name): float(value) for name, value in head["timings"].items()},
+            {name.removeprefix("units:"): arrays[name] for name in arrays.files if name.startswith("units:")},
         )
     if not isinstance(trace.condition, str) or type(trace.first) is not int:
         raise ValueError("condition and first replicate are not what they should be")
@@ -127,4 +129,7 @@ def _trace(content: bytes, key: str) -> Trace:
         for name, values in getattr(trace, kind).items():
             if values.dtype != np.float64 or values.shape != shape:
                 raise ValueError(f"{kind} of {name!r} have the wrong type or shape")
+    for name, values in trace.units.items():
+        if values.dtype != np.float64 or values.ndim not in (2, 3) or len(values) > trace.count or values.shape[1] != len(trace.steps):
+            raise ValueError(f"units of {name!r} have the wrong type or shape")
     return trace

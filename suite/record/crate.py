@@ -29,6 +29,7 @@ MEANINGS = {
     "verdict.json": "The verdict on every hypothesis, with its interval",
     "replicates.parquet": "One row per condition and replicate: every final metric",
     "curves.parquet": "One row per condition, replicate and evaluation: every metric over training",
+    "units.parquet": "One row per condition, followed replicate, evaluation and layer: the state of every unit, pre-activations",
     "provenance.json": "How the record was made: commit, versions, machine, data checksums, times",
     "timings.json": "What each condition cost",
     "configs.yaml": "The full configuration of every condition",
@@ -41,7 +42,7 @@ MEANINGS = {
     "manifest.json": "SHA-256 of every other file",
 }
 #: What the run produced, as against what it was given or what describes it.
-RESULTS = ("verdict.json", "replicates.parquet", "curves.parquet", "timings.json")
+RESULTS = ("verdict.json", "replicates.parquet", "curves.parquet", "units.parquet", "timings.json")
 
 
 def ro_crate(study: Study, files: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from suite.record.canonical import plan_from_json, plan_sha256
 from suite.record.tables import traces_from
 from suite.record.typed import check
+from suite.record.unit_table import UNITS, with_units
 from suite.vocabulary import Outcome, Plan, RequestError, Study, Verdict
 
 #: The files a verdict rests on; all others can be made again from them.
@@ -28,7 +29,7 @@ def check_untouched(folder: Path) -> None:
     try:
         sums = json.loads(path.read_text(encoding="utf-8"))
         check(sums, Mapping[str, str], "manifest")
-        for name in NUMBERS:
+        for name in (*NUMBERS, *(name for name in (UNITS,) if name in sums or (folder / name).exists())):
             path = folder / name
             if hashlib.sha256(path.read_bytes()).hexdigest() != sums.get(name):
                 raise RequestError(f"{path}: not the file that the record's manifest names; it has been changed or damaged since")
@@ -79,6 +80,9 @@ def read_study(folder: Path) -> Study:
         traces = traces_from(plan, replicates, curves, timings)
         if any(trace.count != plan.replicates for trace in traces.values()):
             raise ValueError(f"not {plan.replicates} replicates in every condition")
+        name = UNITS
+        if (folder / name).is_file():
+            traces = with_units(traces, pq.read_table(io.BytesIO((folder / name).read_bytes())))
         return Study(verdict["study"], plan, outcome, traces, provenance)
     except FileNotFoundError as error:
         raise RequestError(f"{folder / name}: missing, so this is not a finished record") from error

@@ -86,7 +86,7 @@ def to_bytes(table: pa.Table) -> bytes:
 
 
 def traces_from(plan: Plan, replicates: pa.Table, curves: pa.Table, timings: Mapping[str, Mapping[str, float]]) -> dict[str, Trace]:
-    """The traces back. A metric that is null throughout a condition comes back as NaN, as it was."""
+    """The traces back, without followed units. A metric that is null throughout a condition comes back as NaN, as it was."""
     fixed = {"condition", "replicate", "step", "diverged", "diverged_at", *plan.factors}
     finals_of, curves_of = _by_condition(replicates), _by_condition(curves)
     traces = {}

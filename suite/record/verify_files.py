@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from suite.record.canonical import plan_from_json, plan_json, plan_sha256
 from suite.record.tables import curves_table, replicates_table, traces_from
+from suite.record.unit_table import UNITS, units_table, with_units
 from suite.record.write import MANIFEST, VERDICT
 from suite.vocabulary import Plan, RequestError, Trace
 
@@ -167,7 +168,22 @@ def _tables(parts: Parts) -> None:
     ):
         for what in _structure(table, rebuilt):
             parts.fault(name, what)
-    parts.traces = traces
+    parts.traces = _followed(parts, plan, traces) if UNITS in parts.files else traces
+
+
+def _followed(parts: Parts, plan: Plan, traces: dict[str, Trace]) -> dict[str, Trace]:
+    """The traces with their followed units, as far as these can be read."""
+    table = _part(parts, UNITS, lambda content: pq.read_table(io.BytesIO(content)))
+    found = None if table is None else _part(parts, UNITS, lambda _: with_units(traces, table))
+    if table is None or found is None:
+        return traces
+    rebuilt = units_table(plan, found)
+    if rebuilt is None:
+        parts.fault(UNITS, "holds nothing")
+        return found
+    for what in _structure(table, rebuilt):
+        parts.fault(UNITS, what)
+    return found
 
 
 def _shape_fault(plan: Plan, table: pa.Table, needed: tuple[str, ...]) -> str | None:
@@ -201,7 +217,7 @@ def _structure(table: pa.Table, rebuilt: pa.Table) -> Iterator[str]:
             if row is None:
                 yield f"column {name}: of type {table.column(name).type}, not {rebuilt.column(name).type}"
                 continue
-            keys = [key for key in ("condition", "replicate", "step") if key in rebuilt.column_names]
+            keys = [key for key in ("condition", "replicate", "step", "layer") if key in rebuilt.column_names]
             place = ", ".join(f"{key} {rebuilt.column(key)[row]}" for key in keys)
             old, new = table.column(name)[row], rebuilt.column(name)[row]
             yield f"{place}, column {name}: {old}, where the plan and the other columns give {new}"

@@ -94,6 +94,14 @@ class Comparison:
         for name in self._names(recorded.curves, block.curves):
             old, new = _pair(recorded.curves.get(name), block.curves.get(name), rows, shape)
             self._column("curves.parquet", name).take(recorded, block, block.steps, old, new, tolerance)
+        for name in self._names(recorded.units, block.units):
+            kept, made = recorded.units.get(name, np.empty(0))[rows], block.units.get(name, np.empty(0))
+            like = made if len(made) else kept
+            old, new = (
+                np.ascontiguousarray(values) if values.shape == like.shape else np.full(like.shape, np.nan) for values in (kept, made)
+            )
+            if like.size:
+                self._column("units.parquet", name).take(recorded, block, block.steps, old, new, tolerance)
 
     def _names(self, old: Mapping[str, Array], new: Mapping[str, Array]) -> list[str]:
         if not self.other_code:
@@ -140,6 +148,8 @@ class _Filling:
             where: dict[str, Any] = {"condition": recorded.condition, "replicate": block.first + int(index[0])}
             if steps is not None:
                 where["step"] = int(steps[index[1]])
+            if len(index) > 2:
+                where["unit"] = int(index[2])
             return {**where, "recorded": a, "repeated": b, "deviation": float(gap[index])}
 
         worst = np.unravel_index(int(np.argmax(np.where(identical, -1.0, gap))), gap.shape)

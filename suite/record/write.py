@@ -21,6 +21,7 @@ from suite.record.crate import CRATE, ro_crate
 from suite.record.provenance import sealed_now, sealing_of
 from suite.record.read import read_study
 from suite.record.tables import curves_table, replicates_table, to_bytes
+from suite.record.unit_table import UNITS, units_table
 from suite.vocabulary import Plan, RequestError, Study
 
 VERDICT, MANIFEST = "verdict.json", "manifest.json"
@@ -146,6 +147,8 @@ def record_files(study: Study, pages: Mapping[str, bytes]) -> dict[str, bytes]:
         "LICENSE": license_text().encode(),
         **pages,
     }
+    if (followed := units_table(study.plan, study.traces)) is not None:
+        files[UNITS] = to_bytes(followed)
     if "environment" in study.provenance:
         files["environment.txt"] = "".join(f"{line}\n" for line in study.provenance["environment"]).encode()
     files[VERDICT] = to_json(verdict_json(study), sort_keys=False).encode()  # hypotheses stay in their author's order

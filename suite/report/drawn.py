@@ -11,7 +11,9 @@ from markupsafe import Markup
 
 from suite.report import evidence, words
 from suite.report.curves import charts
+from suite.report.dead_start import coasting, dead_start
 from suite.report.labels import name_and_unit
+from suite.report.single_units import STATES, unit_pictures
 from suite.report.standalone import standalone
 from suite.report.styles import AT_FIRST, class_of, drawing_order, told
 from suite.report.units import heat_maps, layer_maps, predictions
@@ -49,6 +51,16 @@ def drawn(study: Study, files: Sequence[str]) -> tuple[dict[str, Any], dict[str,
     more |= {file_name(item["metric"]): standalone(item["picture"], first) for item in shown if item["metric"] not in files}
     scatters = predictions(study, order)
     more |= {file_name(f"predicted_{item['measured']}"): standalone(item["picture"], dict(item["conditions"])) for item in scatters}
+    unit_courses, coasts, around = unit_pictures(study, order), coasting(study, order), dead_start(study, order)
+    for item in unit_courses:
+        more[file_name(f"units_{item['name']}")] = standalone(item["raster"], STATES, patches=True)
+        if item["spread"] is not None:
+            more[file_name(f"pre_activations_{item['name']}")] = standalone(item["spread"])
+    if coasts:
+        more |= {file_name(f"coasting_{item['name']}"): standalone(item["picture"]) for item in coasts["shown"]}
+        coasts["shown"] = [{**item, "file": file_name(f"coasting_{item['name']}")} for item in coasts["shown"]]
+    if around:
+        more["dead_start"] = standalone(around["picture"], dict(around["conditions"]))
     page = {
         "charts": [
             {
@@ -66,6 +78,11 @@ def drawn(study: Study, files: Sequence[str]) -> tuple[dict[str, Any], dict[str,
             if name in series
         ],
         "tests": tests,
+        "units": [
+            {**item, "files": {kind: file_name(f"{kind}_{item['name']}") for kind in ("units", "pre_activations")}} for item in unit_courses
+        ],
+        "coasting": coasts,
+        "dead_start": around,
         "maps": heat_maps(study, order),
         "layers": layer_maps(study, order),
         "scatters": [

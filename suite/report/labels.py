@@ -40,6 +40,7 @@ _WHOLE = {
     "zero_depth_predicted": ("layers with zero gradient, predicted", "layers"),
     "plasticity_change": ("accuracy on the last task less that on the first", "share correct"),
     "activation_sparsity": ("activations at zero", "share"),
+    "wake_shift": ("shift of biases that wakes the first unit", "dimensionless"),
     "reached_target": ("networks that reached the target", "0 or 1 per network"),
     "steps_to_target": ("when the target was reached", "training steps"),
     "zero_gradient_layers": ("layers whose gradient was always zero", "layers"),

@@ -30,7 +30,35 @@ def tag(name: str, *children: str | Markup, **attributes: object) -> Markup:
     return Markup(f"<{' '.join(parts)}>") + inner + Markup(f"</{name}>")
 
 
-def picture(width: float, height: float, label: str, *children: str | Markup, class_: str = "", focus: bool = False) -> Markup:
+@dataclass(frozen=True)
+class Reading:
+    """What a page's script tells at each of some places along a picture: pixels ``at`` and words there, and between which heights
+    (``span``) it draws its guide.
+    """
+
+    at: Sequence[float]
+    says: Sequence[str]
+    span: tuple[float, float]
+
+    def attributes(self) -> dict[str, str]:
+        """As the script reads them."""
+        clean = [text.replace("|", "/") for text in self.says]
+        return {
+            "data_at": " ".join(plain(x) for x in self.at),
+            "data_says": "|".join(clean),
+            "data_span": " ".join(plain(y) for y in self.span),
+        }
+
+
+def picture(
+    width: float,
+    height: float,
+    label: str,
+    *children: str | Markup,
+    class_: str = "",
+    focus: bool = False,
+    reading: Reading | None = None,
+) -> Markup:
     """A whole SVG image with the words that stand for it where it cannot be seen."""
     return tag(
         "svg",
@@ -40,7 +68,8 @@ def picture(width: float, height: float, label: str, *children: str | Markup, cl
         role="img",
         aria_label=label,
         class_=class_ or None,
-        tabindex="0" if focus else None,
+        tabindex="0" if focus or reading else None,
+        **(reading.attributes() if reading else {}),
     )
 
 

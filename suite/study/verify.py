@@ -194,7 +194,7 @@ def _excused(found: list[Difference]) -> bool:
 
 
 def _told(name: str, count: int, first: Mapping[str, Any]) -> str:
-    step = f", step {first['step']}" if "step" in first else ""
+    step = "".join(f", {key} {first[key]}" for key in ("step", "unit") if key in first)
     more = f" (and {count - 1} more)" if count > 1 else ""
     return (
         f"condition {first['condition']!r}, replicate {first['replicate']}{step}, column {name}: "

@@ -14,6 +14,7 @@ import pyarrow
 
 from suite.record.canonical import study_id, to_json
 from suite.record.provenance import gather_packages, record_code, verdict_code
+from suite.record.unit_table import UNITS
 from suite.record.verify_facts import compared
 from suite.record.verify_files import TABLES, Parts
 from suite.record.write import MANIFEST, VERDICT, record_files, verdict_json
@@ -110,11 +111,11 @@ def _others(parts: Parts, expected: Mapping[str, bytes], pages: Mapping[str, byt
         return
     same_arrow = (facts.get("packages") or {}).get("pyarrow") == pyarrow.__version__
     for name, content in expected.items():
-        if name in pages or name == VERDICT or (name in TABLES and not same_arrow):
+        if name in pages or name == VERDICT or (name in (*TABLES, UNITS) and not same_arrow):
             continue
         if name not in parts.files:
             parts.fault(name, "missing")
-        elif parts.files[name] != content and not any(fault.file == name for fault in parts.faults if name in TABLES):
+        elif parts.files[name] != content and not any(fault.file == name for fault in parts.faults if name in (*TABLES, UNITS)):
             parts.fault(name, "not what the plan and the facts of the record give" + first_difference(content, parts.files[name]))
     for name in parts.files:
         if name not in expected and name != MANIFEST:

@@ -28,7 +28,7 @@ from suite.training.clock import Clock
 from suite.training.course import Course
 from suite.training.curvature import full_hessian
 from suite.training.eager import State
-from suite.training.evaluate import Task, activations, outputs, pre_activations
+from suite.training.evaluate import Task, activations, outputs, pre_activations, sampled_pre_activations, training_loss
 from suite.training.losses import LOSSES, Loss, constant_loss, with_target_scale
 from suite.training.paths import DTYPES, Steps, steps_of
 from suite.vocabulary import Block, RequestError, Trace
@@ -126,6 +126,7 @@ def train(block: Block, dataset: Dataset, report: Report | None = None) -> tuple
         finals={name: final[:1] for name, final in trace.finals.items()},
         diverged_at=trace.diverged_at[:1],
         timings={name: value / 2 if name.endswith("per_second") else value for name, value in trace.timings.items()},
+        units={name: course[:1] for name, course in trace.units.items()},
     )
     state.parameters = {name: value[:1] for name, value in state.parameters.items()}
     state.buffers = {name: value[:1] for name, value in state.buffers.items()}
@@ -155,7 +156,8 @@ def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace
     every_step = course.every_step(task, state)
 
     order = BatchOrder(block.seed, replicates, len(data.train_x), numeric.train.batch_size, permute=steps_run.permutations)
-    observed = _Observed(probes, block.count, device, numeric.probes.hessian_examples)
+    followed = min(max(layout.followed - block.first, 0), block.count)
+    observed = _Observed(probes, block.count, device, numeric.probes.hessian_examples, followed)
     longest = 1 if "every_step" in watched else max(1, STRETCH_INDICES // (block.count * layout.batch_size))
     clock = Clock(device)
     observed.evaluate(0, state, steps_run, task, clock)
@@ -181,6 +183,7 @@ def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace
                 steps_run = steps_of(numeric, task, watched, every_step, augment)
     with clock("probe"):
         summaries = observed.summaries()
+        observed.follow()
     return observed.trace(block, state, summaries, clock.timings(numeric.train.steps, block.count, layout.batch_size)), state
 
 
@@ -217,8 +220,8 @@ def begin(state: State, steps_run: Steps, task: Task, numeric: Numeric, seed: in
 class _Observed:
     """Gathers what the probes return, on the device, until the block is done."""
 
-    def __init__(self, probes: tuple[Probe, ...], count: int, device: torch.device, hessian_examples: int | None) -> None:
-        self.probes = probes
+    def __init__(self, probes: tuple[Probe, ...], count: int, device: torch.device, hessian_examples: int | None, followed: int) -> None:
+        self.probes, self.followed = probes, followed
         self.missing = torch.full((count,), torch.nan, dtype=torch.float64, device=device)
         self.hessian_examples = hessian_examples
         self.steps: list[int] = []
@@ -257,6 +260,9 @@ class _Observed:
             steps_run.differences,
             lambda: activations(task, state.parameters, state.buffers),
             clock.worked,
+            self.followed,
+            lambda: sampled_pre_activations(task, state.parameters, state.buffers, self.followed),
+            lambda parameters: training_loss(task, parameters, state.buffers),
         )
         with clock("probe"):
             taken: dict[str, Tensor] = {}
@@ -300,6 +306,10 @@ class _Observed:
             found |= {name: summary.get(name, self.missing) for name in probe.summaries()}
         return found
 
+    def follow(self) -> None:
+        """The courses of followed replicates; called after ``summaries``."""
+        self.courses = {name: course for probe in self.probes for name, course in probe.units().items()} if self.followed else {}
+
     def trace(self, block: Block, state: State, summaries: Mapping[str, Tensor], timings: Mapping[str, float]) -> Trace:
         """Everything gathered, as float64 arrays on the CPU."""
         diverged = state.diverged_at >= 0
@@ -307,7 +317,11 @@ class _Observed:
         seen = np.full((len(rows), len(diverged), len(self.steps)), np.nan)
         for names, times, values in self.curves:
             seen[np.ix_([rows[name] for name in names], range(len(diverged)), times)] = values.transpose(1, 2).cpu().double().numpy()
-        seen[:, torch.stack(self.diverged, dim=1).cpu().numpy()] = np.nan
+        ended = torch.stack(self.diverged, dim=1).cpu().numpy()
+        seen[:, ended] = np.nan
+        courses = {name: course.to("cpu", torch.float64, copy=True).numpy() for name, course in self.courses.items()}
+        for course in courses.values():
+            course[ended[: self.followed]] = np.nan
         curves = dict(zip(self.columns, seen, strict=True))
         finals = {name: curve[:, -1].copy() for name, curve in curves.items()}
         finals |= {name: _masked(value, diverged).cpu().numpy() for name, value in summaries.items()}
@@ -319,6 +333,7 @@ class _Observed:
             finals,
             state.diverged_at.cpu().numpy(),
             timings,
+            courses,
         )
 
 

@@ -224,6 +224,34 @@ def pre_activations(task: Task, parameters: Parameters, buffers: Buffers) -> Ite
         yield tuple(layer[0] if len(layer) == 1 else torch.cat(layer, dim=1) for layer in zip(*pieces, strict=True))
 
 
+#: Examples on which followed replicates show the pre-activations of their units.
+SAMPLE = 64
+
+
+@torch.no_grad()
+def sampled_pre_activations(task: Task, parameters: Parameters, buffers: Buffers, count: int) -> Iterator[tuple[Tensor, ...]]:
+    """Every hidden layer's pre-activations [example, unit] of each of the first ``count`` replicates on SAMPLE training examples, evenly
+    spaced. One replicate at a time and from a copy, so that the bits depend on nothing that stands beside it.
+    """
+    examples = len(task.data.train_x)
+    chosen = torch.linspace(0, examples - 1, min(SAMPLE, examples), dtype=torch.float64).round().long().to(task.data.train_x.device)
+    data = replace(task.data, train_x=task.data.train_x[chosen], train_y=task.data.train_y[chosen])
+    for at in (slice(row, row + 1) for row in range(count)):
+        alone = replace(task, data=data, shift=None if task.shift is None else task.shift.part(at))
+        own = [{name: value.detach()[at].clone() for name, value in values.items()} for values in (parameters, buffers)]
+        yield from (tuple(layer[0] for layer in layers) for layers in pre_activations(alone, *own))
+
+
+@torch.no_grad()
+def training_loss(task: Task, parameters: Mapping[str, Tensor], buffers: Buffers) -> Tensor:
+    """[replicate] mean loss over the training set with these parameters, in inference mode."""
+    pieces = [
+        reported(task.loss(part.outputs(part.raw), task.targets(task.data.train_y, part.replicates, part.size)))
+        for part in _parts(task, parameters, buffers, task.data.train_x)
+    ]
+    return torch.cat(pieces)
+
+
 @torch.no_grad()
 def activations(task: Task, parameters: Parameters, buffers: Buffers) -> Iterator[tuple[Tensor, ...]]:
     """The same of what every hidden layer passes on, every position of a channel [replicate, example · position, unit]."""

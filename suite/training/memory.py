@@ -18,7 +18,8 @@ def predictable(numeric: Numeric) -> bool:
     """Whether ``block_bytes`` knows everything a condition holds: first-order training in one precision, no probe beyond a tier, no skips.
     What others hold on top (a Hessian, float32 masters, copies kept by a probe) depends on them.
     """
-    plain = not numeric.probes.extra and numeric.precision not in HALVES and numeric.model.name != "resnet18"
+    small = {"unit_course"}  # a sample of a few replicates, one after the other
+    plain = not set(numeric.probes.extra) - small and numeric.precision not in HALVES and numeric.model.name != "resnet18"
     return numeric.optimizer.name in MEMORIES and plain
 
 

@@ -8,7 +8,11 @@ import shutil
 import numpy as np
 import pytest
 from e2e.headless import DESKTOP, PHONE
+from report.unit_study import unit_study
 from study_example import STEPS, make_study
+
+from suite.record.write import write_record
+from suite.report.page import render
 
 SHOWN = "return [...document.querySelectorAll('#claims tbody tr')].filter(r => r.offsetParent !== null || r.getClientRects().length)"
 NAMES = SHOWN + ".map(r => r.cells[0].innerText.trim())"
@@ -220,4 +224,30 @@ def test_a_folder_moved_elsewhere_still_works(browser, results, tmp_path):
     browser.wait("return document.querySelectorAll('#claims tbody tr').length > 30")
     browser.driver.find_element("partial link text", "benchmarks").click()
     browser.wait("return document.querySelector('h1').innerText === 'What it costs'")
+    quiet(browser)
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_single_units_are_read_by_pointer_and_by_key(browser, tmp_path, size):
+    study = unit_study()
+    folder = write_record(study, tmp_path, render(study))
+    browser.open((folder / "report.html").as_uri(), size=size)
+    assert browser.fits()
+    for part, last in (
+        ("units", "step 20\n9 dead\n3 came back\n5 diverged\nof 20 units"),
+        ("coasting", "measured 0.75 [0.75, 0.75]\nclosed form 0.8"),
+    ):
+        browser.run(f"document.querySelector('#{part} ~ * svg[data-at]').scrollIntoView({{block: 'center'}})")
+        svg = browser.driver.find_element("css selector", f"#{part} ~ * svg[data-at]")
+        figure = f"document.querySelector('#{part} ~ * svg[data-at]').closest('figure')"
+        read = f"const r = {figure}.querySelector('.read:not([hidden])'); return r ? r.innerText : ''"
+        assert browser.run(read) == ""
+        svg.send_keys("\ue010")  # End; sending keys focuses
+        assert browser.wait(read).endswith(last)
+        svg.send_keys("\ue011")  # Home
+        assert browser.run(read).startswith("step 0")
+        assert browser.run("return document.getElementById('read-out').textContent").startswith("step 0")
+        assert browser.fits()  # the words open no scroll bar
+        svg.send_keys("\ue00c")  # Escape
+        assert browser.run(read) == ""
     quiet(browser)
