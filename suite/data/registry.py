@@ -37,9 +37,10 @@ def load(config: Data, data_dir: str | Path) -> Dataset:
         raise RequestError(f"data={config.name}: there is no such dataset; the nearest is {near!r} (all: {', '.join(DATASETS)})")
     dataset = DATASETS[config.name](config, Path(data_dir))
     train, test = _first(config, "subset", len(dataset.train_x)), _first(config, "test_subset", len(dataset.test_x))
-    if train is not None or test is not None:
-        fewer = {"train_x": dataset.train_x[:train], "train_y": dataset.train_y[:train]}
-        dataset = replace(dataset, **fewer, test_x=dataset.test_x[:test], test_y=dataset.test_y[:test])
+    if train is not None:
+        dataset = replace(dataset, train_x=dataset.train_x[:train], train_y=dataset.train_y[:train])
+    if test is not None:
+        dataset = replace(dataset, test_x=dataset.test_x[:test], test_y=dataset.test_y[:test])
     return dataset if config.pool == 1 or dataset.image is None else pooled(dataset, config.pool)
 
 

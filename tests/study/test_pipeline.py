@@ -96,7 +96,7 @@ def test_the_words_for_other_data_are_the_scenarios_own(tmp_path):
     }
     (tmp_path / "scenarios").mkdir()
     for name, named in variants.items():
-        (tmp_path / "scenarios" / f"{name}.yaml").write_text(yaml.safe_dump({"scenario": {"variants": named}}))
+        (tmp_path / "scenarios" / f"{name}.yaml").write_text(yaml.safe_dump({"scenario": {"variants": named}}, sort_keys=False))
     assert others(tmp_path) == {
         "fashion_mnist": {
             "both": "data=fashion_mnist data.subset=2000 data.pool=4 train.loss=hinge results_dir=results/fashion_mnist",
