@@ -8,7 +8,9 @@ from typing import Any
 
 @dataclass
 class Data:
-    """A dataset. ``subset`` keeps the first so many training examples (null: all of them).
+    """A dataset. ``subset`` keeps the first so many training examples and ``test_subset`` the first so many test examples (null: all
+    of them); ``pool`` replaces every square of so many by so many pixels by its mean, whole squares only (1: images as they are).
+    Synthetic families have no pixels and ignore it.
 
     How it is presented: ``offset`` is added to every normalised input. ``target_scale`` multiplies the targets' deviation
     from their mean over the training set, output by output (labels count as one-hot targets; squared error only).
@@ -19,6 +21,8 @@ class Data:
 
     name: str = "digits"
     subset: int | None = None
+    test_subset: int | None = None
+    pool: int = 1
     offset: float = 0.0
     target_scale: float = 1.0
     shift: str = "none"

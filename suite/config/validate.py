@@ -79,7 +79,7 @@ def validate(settings: Settings, where: str = "") -> None:
     need(0 < p.escape_share < 1, f"probes.escape_share={p.escape_share} must lie in (0, 1)")
     need(p.late_steps >= 64, f"probes.late_steps={p.late_steps} must be at least 64")
     need("late" not in p.extra or p.late_steps <= t.steps, f"probes.late_steps={p.late_steps} exceeds train.steps={t.steps}")
-    for key in ("examples", "features", "classes"):
+    for key in ("examples", "features", "classes", "pool"):
         need(getattr(s.data, key) >= 1, f"data.{key}={getattr(s.data, key)} must be at least 1")
     numbers = 2 * s.data.examples * s.data.features
     need(numbers <= MOST_NUMBERS, f"data.examples and data.features ask for {numbers} numbers, and {MOST_NUMBERS} is the limit")

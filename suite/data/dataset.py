@@ -32,7 +32,7 @@ def checksum(array: NDArray[np.generic]) -> str:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Raw arrays as they came: inputs [example, feature] in uint8 or float64, labels int64 [example] or float64 targets
+    """Raw arrays as they came: inputs [example, feature] in uint8, int32 or float64, labels int64 [example] or float64 targets
     [example, output]. Inputs are used as (raw / ``scale`` - ``mean``) / ``std``. ``classes`` is None for regression.
     """
 

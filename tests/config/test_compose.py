@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,9 @@ from suite.selection import same_level, select
 from suite.training.losses import LOSSES
 from suite.training.optimizers import OPTIMIZERS
 from suite.vocabulary import Condition, RequestError
+
+sys.path.insert(0, str(SCENARIOS.parent / "scripts"))
+from pipeline import others
 
 NAMES = [path.stem for path in sorted(SCENARIOS.glob("*.yaml"))]
 
@@ -91,6 +95,12 @@ def test_width_and_depth_of_a_residual_network_stay_as_they_are():
     assert (factorial["name"], factorial["width"], factorial["depth"]) == ("resnet18", 64, 2)
     assert all(model["hidden"] == model["channels"] == [] for model in (*by_name.values(), factorial))
     assert found.deviations == ("model=resnet18", "data=cifar10")
+
+
+@pytest.mark.parametrize("name", ["zero_loss", "born_dead"])
+def test_the_study_on_other_data_stays_registered(name):
+    for words in (asked[name] for asked in others().values() if name in asked):
+        assert request(f"+scenario={name}", *words.split()).deviations == ()
 
 
 def test_what_deviates_from_the_registered_design_is_listed():

@@ -16,6 +16,9 @@ from suite.record.provenance import verdict_code
 
 ROOT = Path(__file__).resolve().parents[2]
 
+sys.path.insert(0, str(ROOT / "scripts"))
+from pipeline import others  # noqa: E402
+
 ASK = "import json; from dvc.repo import Repo; print(json.dumps(sorted(Repo('.').status())))"
 
 
@@ -41,8 +44,11 @@ def test_the_file_is_what_the_script_writes():
 def test_every_scenario_and_every_record_is_a_stage(stages):
     assert set(stages["study"]["foreach"]) == {path.stem for path in (ROOT / "scenarios").glob("*.yaml")}
     assert set(stages["report"]["foreach"]) == set(stages["study"]["foreach"])
-    records = {path.parent.name for path in (ROOT / "results" / "fashion_mnist").glob("*/verdict.json")}
-    assert set(stages["study_fashion_mnist"]["foreach"]) == records
+    for folder in {path.parents[1] for path in (ROOT / "results").glob("*/*/verdict.json")}:
+        records = {path.parent.name for path in folder.glob("*/verdict.json")}
+        assert set(stages[f"study_{folder.name}"]["foreach"]) == records
+        for name, words in stages[f"study_{folder.name}"]["foreach"].items():
+            assert words.endswith(f" results_dir=results/{folder.name}"), name
     for stage in stages.values():
         for out in [*stage.get("do", stage)["outs"], *stage.get("do", stage).get("metrics", [])]:
             # git holds the records, and DVC must not delete them before a stage runs
@@ -75,6 +81,33 @@ def test_every_record_was_made_by_this_code():
         assert facts["sealed"]["dirty"] is False
 
 
+def test_the_words_for_other_data_are_the_scenarios_own(tmp_path):
+    variants = {
+        "both": {
+            "data": ["digits", "fashion_mnist"],
+            "data.subset": [2000, 100],
+            "data.pool": [4],
+            "model": ["mlp", "cnn"],
+            "train.loss": ["hinge"],
+        },
+        "plain": {"data": ["digits", "fashion_mnist"]},
+        "neither": {"data": ["digits", "mnist"], "model": ["mlp", "cnn"]},
+        "none": None,
+    }
+    (tmp_path / "scenarios").mkdir()
+    for name, named in variants.items():
+        (tmp_path / "scenarios" / f"{name}.yaml").write_text(yaml.safe_dump({"scenario": {"variants": named}}, sort_keys=False))
+    assert others(tmp_path) == {
+        "fashion_mnist": {
+            "both": "data=fashion_mnist data.subset=2000 data.pool=4 train.loss=hinge results_dir=results/fashion_mnist",
+            "plain": "data=fashion_mnist results_dir=results/fashion_mnist",
+        },
+        "fashion_mnist_cnn": {
+            "both": "data=fashion_mnist model=cnn data.subset=100 data.pool=4 train.loss=hinge results_dir=results/fashion_mnist_cnn"
+        },
+    }
+
+
 def reached(stages: dict, path: str) -> set[str]:
     """The stages that depend on a file, directly or through the folder it lies in."""
     found = set()
@@ -82,16 +115,17 @@ def reached(stages: dict, path: str) -> set[str]:
         for item in stage.get("foreach", [None]):
             body = stage.get("do", stage)
             watched = [*body["deps"], *(key for entry in body.get("params", []) for key in entry)]
-            watched = [entry.replace("${item}", str(item)) for entry in watched]
+            word = "${key}" if isinstance(stage.get("foreach"), dict) else "${item}"
+            watched = [entry.replace(word, str(item)) for entry in watched]
             if any(path == entry or path.startswith(entry + "/") for entry in watched):
                 found.add(name if item is None else f"{name}@{item}")
     return found
 
 
 def test_a_change_reaches_what_depends_on_it_and_nothing_else(stages):
-    studies = {*each(stages, "study"), *each(stages, "study_fashion_mnist")}
-    pages = {*each(stages, "report"), *each(stages, "report_fashion_mnist"), "index"}
-    assert reached(stages, "scenarios/momentum.yaml") == {"study@momentum"}
+    studies = {item for name in stages if name.startswith("study") for item in each(stages, name)}
+    pages = {"index", *(item for name in stages if name.startswith("report") for item in each(stages, name))}
+    assert reached(stages, "scenarios/momentum.yaml") == {item for item in studies if item.endswith("@momentum")}
     # every file of the rooms that make numbers and verdicts
     for room in ("data", "nets", "probes", "training", "inference", "config"):
         for path in (ROOT / "suite" / room).rglob("*.py"):
