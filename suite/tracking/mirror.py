@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suite.selection import select
+from suite.tracking.history import inserter
 from suite.tracking.links import Links, TrackingUnavailable
 from suite.tracking.store import artifact_location, open_store, store_uri, ui_command
 from suite.tracking.view import TAG, view_state
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric
 
 BATCH = 1000
+#: The tags that tell a study's runs apart.
+WHICH = ("level", "condition", "replicate")
 #: Metrics whose 10th and 90th percentile over replicates are written beside the median, as .low and .high.
 BANDED = ("dead_fraction", "train_loss", "test_accuracy")
 
@@ -59,6 +62,8 @@ class _Writer:
     ) -> None:
         self.client, self.study, self.record, self.uri, self.title, self.note = client, study, record, uri, title, note
         self.writer = dict(writer)
+        self.insert = inserter(client)
+        self.found: dict[tuple[str, ...], str] = {}
         self.finished = int(datetime.fromisoformat(study.provenance["finished"]).timestamp() * 1000)
         self.started = int(datetime.fromisoformat(study.provenance["started"]).timestamp() * 1000)
         # a study made again by other code has the same plan and other numbers: it is another set of runs
@@ -67,20 +72,18 @@ class _Writer:
     def write(self, runs: str) -> Links:
         plan = self.study.plan
         experiment = self._experiment()
-        parent = self._run(experiment, self.title, {"level": "study"}, None)
+        self._find(experiment)
+        parent = self._run(experiment, self.title, {"level": "study"}, None, self._study_tags())
         self._view(experiment)
         self._study_run(parent)
         children = []
         for condition in plan.conditions:
             trace = self.study.traces[condition.name]
             tags = {"level": "condition", "condition": condition.name}
-            child = self._run(experiment, condition.name, tags, parent)
+            child = self._run(experiment, condition.name, tags, parent, self._condition_tags(condition))
             children.append(child)
-            self._params(child, _params_of(condition, plan.seed))
-            self._metrics(child, self._condition_rows(trace))
+            self._log(child, _params_of(condition, plan.seed), self._condition_rows(trace))
             self._datasets(child, condition)
-            for key, value in self._condition_tags(condition).items():
-                self.client.set_tag(child, key, value)
             if runs == "replicates":
                 self._replicates(experiment, child, condition, trace)
             self.client.set_terminated(child, "FINISHED", self.finished)
@@ -115,19 +118,31 @@ class _Writer:
         state = view_state(self.study.study_id, self.study.plan.factors, sorted(metrics), curves)
         self.client.set_experiment_tag(experiment, TAG + self.study.study_id, state)
 
-    def _run(self, experiment: str, name: str, tags: Mapping[str, str], parent: str | None) -> str:
-        tags = {**tags, "study": self.study.study_id, "record": self.mark}
-        wanted = " and ".join(f"tags.`{key}` = '{_quoted(value)}'" for key, value in tags.items())
-        found = self.client.search_runs([experiment], wanted, max_results=1)
-        if found:
-            run = str(found[0].info.run_id)
-            for key, value in {**self.writer, "mlflow.runName": name}.items():
-                self.client.set_tag(run, key, value)
-            return run
-        more = self.writer | ({"mlflow.parentRunId": parent} if parent else {})
-        return str(self.client.create_run(experiment, self.started, {**tags, **more}, name).info.run_id)
+    def _find(self, experiment: str) -> None:
+        """What an earlier call has left of this study: one search, for a store is asked as seldom as can be."""
+        wanted = f"tags.`study` = '{self.study.study_id}' and tags.`record` = '{self.mark}'"
+        token = None
+        while True:
+            page = self.client.search_runs([experiment], wanted, max_results=1000, page_token=token)
+            for run in page:
+                self.found.setdefault(tuple(run.data.tags.get(key, "") for key in WHICH), str(run.info.run_id))
+            token = page.token
+            if not token:
+                return
 
-    def _study_run(self, run: str) -> None:
+    def _run(self, experiment: str, name: str, tags: Mapping[str, str], parent: str | None, more: Mapping[str, str]) -> str:
+        """The run that ``tags`` tell from the study's others, made where there is none, with ``more`` tags."""
+        from mlflow.entities import RunTag
+
+        known = self.found.get(tuple(tags.get(key, "") for key in WHICH))
+        more = {**more, **self.writer}
+        if known is not None:
+            self.client.log_batch(known, tags=[RunTag(key, value) for key, value in {**more, "mlflow.runName": name}.items()])
+            return known
+        tags = {**tags, "study": self.study.study_id, "record": self.mark, **more, **({"mlflow.parentRunId": parent} if parent else {})}
+        return str(self.client.create_run(experiment, self.started, tags, name).info.run_id)
+
+    def _study_tags(self) -> dict[str, str]:
         plan, outcome = self.study.plan, self.study.outcome
         tags = {
             "scenario": plan.scenario,
@@ -154,9 +169,11 @@ class _Writer:
             )
         if plan.deviations:
             tags["deviations"] = ", ".join(plan.deviations)
-        for key, value in tags.items():
-            self.client.set_tag(run, key, value)
-        self._params(run, {"seed": plan.seed, "replicates": plan.replicates, "device": plan.device, "data": ", ".join(plan.data)})
+        return tags
+
+    def _study_run(self, run: str) -> None:
+        plan = self.study.plan
+        self._log(run, {"seed": plan.seed, "replicates": plan.replicates, "device": plan.device, "data": ", ".join(plan.data)}, ())
         self.client.log_artifacts(run, str(self.record))
 
     def _condition_tags(self, condition: Condition) -> dict[str, str]:
@@ -169,20 +186,19 @@ class _Writer:
         tags = {f"verdict.{v.hypothesis.name}": v.verdict for v in about}
         return {**tags, "scenario": self.study.plan.scenario, "status": outcome.status, "verdicts": verdicts[:500] or "—"}
 
-    def _params(self, run: str, params: Mapping[str, Any]) -> None:
+    def _log(self, run: str, params: Mapping[str, Any], rows: Iterable[Metric]) -> None:
+        """Parameters and metrics in as few calls as MLflow allows. The rows of a metric come in order of their steps."""
         from mlflow.entities import Param
 
-        self.client.log_batch(run, params=[Param(key, str(value)[:6000]) for key, value in params.items()])
-
-    def _metrics(self, run: str, rows: Iterable[Metric]) -> None:
-        batch: list[Metric] = []
-        for row in rows:
-            batch.append(row)
-            if len(batch) == BATCH:
-                self.client.log_batch(run, metrics=batch)
-                batch = []
-        if batch:
-            self.client.log_batch(run, metrics=batch)
+        metrics, first = list(rows), [Param(key, str(value)[:6000]) for key, value in params.items()]
+        if self.insert is not None:
+            last = {row.key: row for row in metrics}
+            self.insert(run, [row for row in metrics if row is not last[row.key]])
+            metrics = list(last.values())
+        room = BATCH - len(first)
+        self.client.log_batch(run, metrics=metrics[:room], params=first)
+        for start in range(room, len(metrics), BATCH):
+            self.client.log_batch(run, metrics=metrics[start : start + BATCH])
 
     def _condition_rows(self, trace: Trace) -> Iterator[Metric]:
         """Medians over replicates at every evaluation, bands for a few, then summaries and rates at the last step."""
@@ -209,15 +225,15 @@ class _Writer:
     def _replicates(self, experiment: str, parent: str, condition: Condition, trace: Trace) -> None:
         for replicate in range(trace.count):
             tags = {"level": "replicate", "condition": condition.name, "replicate": str(replicate)}
-            run = self._run(experiment, f"{condition.name} #{replicate}", tags, parent)
-            self._params(run, {**_params_of(condition, self.study.plan.seed), "condition": condition.name, "replicate": replicate})
+            run = self._run(experiment, f"{condition.name} #{replicate}", tags, parent, {})
+            params = {**_params_of(condition, self.study.plan.seed), "condition": condition.name, "replicate": replicate}
             curves = (self._series(name, trace.steps, curve[replicate]) for name, curve in trace.curves.items())
             finals = (
                 self._series(name, trace.steps[-1:], final[replicate : replicate + 1])
                 for name, final in trace.finals.items()
                 if name not in trace.curves
             )
-            self._metrics(run, (row for series in (*curves, *finals) for row in series))
+            self._log(run, params, (row for series in (*curves, *finals) for row in series))
             self.client.set_terminated(run, "FINISHED", self.finished)
 
     def _datasets(self, run: str, condition: Condition) -> None:
@@ -246,6 +262,8 @@ class _Writer:
 
 def _percentile(values: NDArray[np.float64], q: float) -> NDArray[np.float64]:
     """Over replicates, NaN left out; NaN where nothing is left."""
+    if not np.isnan(values).any():  # the same numbers, and NumPy need not go through them one column at a time
+        return np.asarray(np.percentile(values, q, axis=0), dtype=np.float64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         return np.asarray(np.nanpercentile(values, q, axis=0), dtype=np.float64)
@@ -264,7 +282,3 @@ def _params_of(condition: Condition, seed: int) -> dict[str, Any]:
 
     walk(condition.config, "")
     return {**flat, "seed": seed}
-
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "''")
