@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from suite.percentiles import percentiles
 from suite.selection import select
 from suite.tracking.history import inserter
 from suite.tracking.links import Links, TrackingUnavailable
@@ -203,14 +204,14 @@ class _Writer:
     def _condition_rows(self, trace: Trace) -> Iterator[Metric]:
         """Medians over replicates at every evaluation, bands for a few, then summaries and rates at the last step."""
         for name, curve in trace.curves.items():
-            yield from self._series(name, trace.steps, _percentile(curve, 50))
+            yield from self._series(name, trace.steps, percentiles(curve, 50))
             if name in BANDED:
-                yield from self._series(f"{name}.low", trace.steps, _percentile(curve, 10))
-                yield from self._series(f"{name}.high", trace.steps, _percentile(curve, 90))
+                yield from self._series(f"{name}.low", trace.steps, percentiles(curve, 10))
+                yield from self._series(f"{name}.high", trace.steps, percentiles(curve, 90))
         last = trace.steps[-1:]
         for name, final in trace.finals.items():
             if name not in trace.curves:
-                yield from self._series(name, last, _percentile(final[:, None], 50))
+                yield from self._series(name, last, percentiles(final[:, None], 50))
         yield from self._series("diverged", last, np.array([float((trace.diverged_at >= 0).sum())]))
         for name, value in trace.timings.items():
             yield from self._series(name, last, np.array([value]))
@@ -258,15 +259,6 @@ class _Writer:
             f"{base}/#/compare-runs?runs={runs}&experiments=[%22{experiment}%22]".replace('"', "%22"),
             f"{base}/#/experiments/{experiment}/runs/{parent}?workflowType=machine_learning",
         )
-
-
-def _percentile(values: NDArray[np.float64], q: float) -> NDArray[np.float64]:
-    """Over replicates, NaN left out; NaN where nothing is left."""
-    if not np.isnan(values).any():  # the same numbers, and NumPy need not go through them one column at a time
-        return np.asarray(np.percentile(values, q, axis=0), dtype=np.float64)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return np.asarray(np.nanpercentile(values, q, axis=0), dtype=np.float64)
 
 
 def _params_of(condition: Condition, seed: int) -> dict[str, Any]:
