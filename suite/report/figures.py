@@ -44,9 +44,11 @@ def rendered(figure: Figure) -> dict[str, bytes]:
     svg, png = io.BytesIO(), io.BytesIO()
     with matplotlib.rc_context(STYLE):
         figure.set_dpi(DPI)
-        FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
+        canvas: Any = FigureCanvasAgg(figure)
+        canvas.print_png(png, metadata={"Software": None})
         figure.set_layout_engine("none")
-        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})
+        canvas = FigureCanvasSVG(figure)
+        canvas.print_svg(svg, metadata={"Date": None})
     return {"svg": svg.getvalue(), "png": png.getvalue()}
 
 

@@ -10,6 +10,7 @@ import json
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,20 +38,65 @@ BANDED = ("dead_fraction", "train_loss", "test_accuracy")
 
 
 def mirror(study: Study, record: Path, uri: str | None, runs: str, title: str, note: str, writer: Mapping[str, str] | None = None) -> Links:
-    """Write the study and return where to look. ``title`` heads the study's run, ``note`` is its Markdown text, ``writer`` are
-    tags that name this process, so that runs it leaves unfinished can be told from those being written.
+    """Write the study and return where to look: ``begin`` and ``finish`` in one."""
+    return begin(study, record, uri, runs, title, note, writer).finish(record)
+
+
+def begin(study: Study, numbers: Path, uri: str | None, runs: str, title: str, note: str, writer: Mapping[str, str] | None = None) -> Begun:
+    """Write everything but the record's files. ``numbers`` is a folder that holds those which the study was read from; ``title`` heads
+    the study's run, ``note`` is its Markdown text, ``writer`` are tags that name this process, so that runs it leaves unfinished can
+    be told from those being written.
 
     Raises TrackingUnavailable, in one line, where the store cannot be opened or stops answering.
     """
     address = store_uri(uri)
     client = open_store(address)
+    with _in_one_line(address):
+        mark = _mark(numbers)
+        begun = Begun(client, address, mark, _Writer(client, study, mark, address, title, note, writer or {}))
+        begun.write(runs)
+    return begun
+
+
+class Begun:
+    """A study whose numbers are in the store, all but finished."""
+
+    def __init__(self, client: MlflowClient, uri: str, mark: str, writer: _Writer) -> None:
+        self.client, self.uri, self.mark, self.writer = client, uri, mark, writer
+
+    def write(self, runs: str) -> None:
+        """The runs with all that can be read off the numbers."""
+        self.links = self.writer.write(runs)
+
+    def finish(self, record: Path) -> Links:
+        """Add the record's files. Raises TrackingUnavailable, also where the record holds other numbers."""
+        if _mark(record) != self.mark:
+            raise TrackingUnavailable(f"{record}: holds other numbers than were handed over")
+        with _in_one_line(self.uri):
+            self.client.log_artifacts(self.links.run_id, str(record))
+            self.client.set_terminated(self.links.run_id, "FINISHED", self.writer.finished)
+        return self.links
+
+    def give_up(self) -> None:
+        """There will be no record."""
+        with _in_one_line(self.uri):
+            self.client.set_terminated(self.links.run_id, "KILLED")
+
+
+def _mark(folder: Path) -> str:
+    """A study made again by other code has the same plan and other numbers: it is another set of runs."""
+    return hashlib.sha256((folder / "replicates.parquet").read_bytes()).hexdigest()[:16]
+
+
+@contextmanager
+def _in_one_line(uri: str) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _Writer(client, study, record, address, title, note, writer or {}).write(runs)
+            yield
     except Exception as error:  # a store fails in more ways than MLflow has names for, and the record is safe
         lines = str(error).strip().splitlines()
-        raise TrackingUnavailable(f"{address}: {lines[0] if lines else type(error).__name__}") from error
+        raise TrackingUnavailable(f"{uri}: {lines[0] if lines else type(error).__name__}") from error
 
 
 #: How a verdict is marked in a list of many.
@@ -58,17 +104,17 @@ MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
 
 
 class _Writer:
-    def __init__(
-        self, client: MlflowClient, study: Study, record: Path, uri: str, title: str, note: str, writer: Mapping[str, str]
-    ) -> None:
-        self.client, self.study, self.record, self.uri, self.title, self.note = client, study, record, uri, title, note
+    def __init__(self, client: MlflowClient, study: Study, mark: str, uri: str, title: str, note: str, writer: Mapping[str, str]) -> None:
+        self.client, self.study, self.mark, self.uri, self.title, self.note = client, study, mark, uri, title, note
         self.writer = dict(writer)
         self.insert = inserter(client)
         self.found: dict[tuple[str, ...], str] = {}
         self.finished = int(datetime.fromisoformat(study.provenance["finished"]).timestamp() * 1000)
         self.started = int(datetime.fromisoformat(study.provenance["started"]).timestamp() * 1000)
-        # a study made again by other code has the same plan and other numbers: it is another set of runs
-        self.mark = hashlib.sha256((record / "replicates.parquet").read_bytes()).hexdigest()[:16]
+        # the same however often a study is interrupted, finished again or written again: a row that is there is then the same row
+        self.stamp = int(
+            datetime.fromisoformat(study.provenance.get("sealed", {}).get("at", study.provenance["finished"])).timestamp() * 1000
+        )
 
     def write(self, runs: str) -> Links:
         plan = self.study.plan
@@ -88,7 +134,6 @@ class _Writer:
             if runs == "replicates":
                 self._replicates(experiment, child, condition, trace)
             self.client.set_terminated(child, "FINISHED", self.finished)
-        self.client.set_terminated(parent, "FINISHED", self.finished)
         return self._links(experiment, parent, children)
 
     def _experiment(self) -> str:
@@ -175,7 +220,6 @@ class _Writer:
     def _study_run(self, run: str) -> None:
         plan = self.study.plan
         self._log(run, {"seed": plan.seed, "replicates": plan.replicates, "device": plan.device, "data": ", ".join(plan.data)}, ())
-        self.client.log_artifacts(run, str(self.record))
 
     def _condition_tags(self, condition: Condition) -> dict[str, str]:
         """What a condition is searched by: its study's scenario and status, and the verdicts of the hypotheses whose treatment it is in."""
@@ -221,7 +265,7 @@ class _Writer:
 
         for step, value in zip(steps.tolist(), values.tolist(), strict=True):
             if math.isfinite(value):  # MLflow stores inf as a huge number and cannot draw NaN
-                yield Metric(name, value, self.finished, step)
+                yield Metric(name, value, self.stamp, step)
 
     def _replicates(self, experiment: str, parent: str, condition: Condition, trace: Trace) -> None:
         for replicate in range(trace.count):
