@@ -22,6 +22,8 @@ $(STAMP): requirements.lock bootstrap.lock pyproject.toml
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
 	@$(BIN)/python -c 'from suite.training import native; print("native path:", native.available() or "ready")'
+	@# uv leaves no bytecode; where the environment forbids Python to keep it, every command would compile all it imports
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -W ignore -c 'import suite.study.run, suite.tracking.store as s; s.prepare(); import scipy.stats, mlflow.store.tracking.sqlalchemy_store'
 	@touch $(STAMP)
 
 run: $(STAMP) ## Run the default scenario on real data
@@ -61,6 +63,7 @@ bench: $(STAMP) ## Time the engine beside its rivals, and rewrite results/benchm
 	$(BIN)/python -m tests.bench.scaling --out results/benchmarks/scaling.json
 	$(BIN)/python -m tests.bench.observation --out results/benchmarks/observation.json
 	$(BIN)/python -m tests.bench.study --out results/benchmarks/study.json
+	$(BIN)/python -m tests.bench.overhead --out results/benchmarks/overhead.json
 	$(BIN)/python -m tests.bench.workers --out results/benchmarks/workers.json
 	$(BIN)/python -m pytest -q -o addopts=--import-mode=importlib tests/bench/bench_parts.py --benchmark-json=results/benchmarks/parts.json
 	$(BIN)/python -m tests.bench.table results/benchmarks

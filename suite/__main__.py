@@ -177,9 +177,9 @@ def _study(arguments: list[str]) -> int:
         runtime = HydraConfig.get().runtime
         origin = scenario_file(str(runtime.choices.get("scenario", "scenario")), folders)
         request = compose_study(cfg, list(HydraConfig.get().overrides.task), origin)
-        from suite.study.run import run_study
+        from suite.study.start import start_study
 
-        return run_study(request)
+        return start_study(request)
 
     run: Callable[[], Any] = hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)
     before = sys.argv

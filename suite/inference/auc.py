@@ -28,9 +28,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import expit, logit, ndtri
-from scipy.stats import rankdata
 
 
 class Auc:
@@ -48,6 +46,8 @@ class Auc:
     method = "hull of DeLong (paired, logit) and Newcombe's score interval"
 
     def __init__(self, first: NDArray[np.float64], second: NDArray[np.float64]) -> None:
+        from scipy.stats import rankdata  # imported where it is used: few studies need it
+
         self.n = len(first)
         both = rankdata(np.concatenate([first, second]))
         # a value's rank among both less its rank among its own counts the others below it, ties by half
@@ -75,6 +75,8 @@ class Auc:
         n, estimate = self.n, self.estimate
         if estimate == end:
             return end
+
+        from scipy.optimize import brentq
 
         def excess(theta: float) -> float:
             spread = 1 + (n - 1) * ((1 - theta) / (2 - theta) + theta / (1 + theta))

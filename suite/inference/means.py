@@ -26,7 +26,6 @@ states it as an event, and tests it as a proportion.
 from __future__ import annotations
 
 import numpy as np
-import scipy.stats
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtrit
 
@@ -103,7 +102,9 @@ class Mean:
 
     def _draw(self, sample: NDArray[np.float64], seed: int) -> None:
         """Keeps the sorted bootstrap distributions of the mean and of the studentised mean, and BCa's two constants."""
-        drawn = scipy.stats.bootstrap(
+        from scipy.stats import bootstrap  # imported where it is used: a study of exact statements alone does without
+
+        drawn = bootstrap(
             (sample,),
             lambda x, axis: np.stack([x.mean(axis=axis), x.std(axis=axis, ddof=1) / np.sqrt(x.shape[axis])]),
             n_resamples=RESAMPLES,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import scipy.stats
-from scipy.optimize import brentq
 from scipy.special import stdtrit
 
 from suite.inference.intervals import clopper_pearson
@@ -36,9 +34,12 @@ def detectable_effect(test: Test, n: int, confidence: float, hypotheses: int, pa
         return max(reach[more][1] - more / n + less / n - reach[less][0] for more in range(n + 1) for less in range(n + 1 - more))
     if n < 2:
         return math.nan
+    from scipy.optimize import brentq  # imported where they are used: a study asks for this only before it runs
+    from scipy.stats import nct
+
     critical = -float(stdtrit(n - 1, alpha / 2))
     # the noncentrality d·√n at which t passes its critical value with this power; ten spreads past it is always enough
-    shift = brentq(lambda delta: float(scipy.stats.nct.sf(critical, n - 1, delta)) - power, 0.0, 10 * critical + 10)
+    shift = brentq(lambda delta: float(nct.sf(critical, n - 1, delta)) - power, 0.0, 10 * critical + 10)
     return float(shift) / math.sqrt(n)
 
 

@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -71,8 +72,16 @@ def sealing_of(folder: Path, plan: Plan) -> dict[str, Any] | None:
 
 def environment() -> list[str]:
     """Every installed package with its version, as ``name==version``."""
-    found = {f"{distribution.metadata['Name']}=={distribution.version}" for distribution in importlib.metadata.distributions()}
-    return sorted(found, key=str.lower)
+    return sorted({_name_and_version(distribution) for distribution in importlib.metadata.distributions()}, key=str.lower)
+
+
+def _name_and_version(distribution: importlib.metadata.Distribution) -> str:
+    """The two are among the first lines; a parser of mail would read the package's whole description."""
+    head = (distribution.read_text("METADATA") or "").split("\n\n", 1)[0]
+    name, version = (re.search(rf"^{key}: *(\S+) *$", head, re.MULTILINE) for key in ("Name", "Version"))
+    if name is None or version is None:
+        return f"{distribution.metadata['Name']}=={distribution.version}"
+    return f"{name.group(1)}=={version.group(1)}"
 
 
 def gather_packages() -> dict[str, str | None]:
@@ -99,7 +108,7 @@ def git_state() -> dict[str, Any] | None:
         return None
     # results change while a study runs; what matters is whether the code and the scenarios are the commit's
     changed = (_git("status", "--porcelain", "--", ".", ":!results") or "").splitlines()
-    diff = _git("diff", "HEAD", "--", ".", ":!results") or ""
+    diff = (_git("diff", "HEAD", "--", ".", ":!results") or "") if changed else ""
     return {
         "commit": commit.strip(),
         "dirty": bool(changed),

@@ -112,14 +112,15 @@ def verdict_json(study: Study) -> dict[str, Any]:
     }
 
 
-def write_record(study: Study, results_dir: Path, pages: Mapping[str, bytes]) -> Path:
-    """Write everything a finished study leaves, and return its folder. ``pages`` are the report's files by name.
+def write_record(study: Study, results_dir: Path, pages: Mapping[str, bytes], numbers: Mapping[str, bytes] | None = None) -> Path:
+    """Write everything a finished study leaves, and return its folder. ``pages`` are the report's files by name, ``numbers`` those of
+    ``number_files`` where they are made already.
 
     An older verdict of the same study is removed first and the new one comes last, so that at any moment the folder is
     either a finished record or visibly not one.
     """
     folder = results_dir / study.plan.scenario
-    files = record_files(study, pages)
+    files = record_files(study, pages, numbers)
     verdict = files.pop(VERDICT)
     stay_inside(folder / VERDICT, results_dir)
     # another study of this scenario may have finished since this one was sealed
@@ -133,14 +134,22 @@ def write_record(study: Study, results_dir: Path, pages: Mapping[str, bytes]) ->
     return folder
 
 
-def record_files(study: Study, pages: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Every file of a record by name, the manifest excepted. The same study and pages give the same bytes."""
-    files: dict[str, bytes] = {
+def number_files(study: Study) -> dict[str, bytes]:
+    """The files that ``read_study`` needs, by name."""
+    return {
         "plan.json": plan_json(study.plan).encode(),
         "replicates.parquet": to_bytes(replicates_table(study.plan, study.traces)),
         "curves.parquet": to_bytes(curves_table(study.plan, study.traces)),
         "provenance.json": to_json(study.provenance).encode(),
         "timings.json": to_json({name: dict(trace.timings) for name, trace in study.traces.items()}).encode(),
+        VERDICT: to_json(verdict_json(study), sort_keys=False).encode(),  # hypotheses stay in their author's order
+    }
+
+
+def record_files(study: Study, pages: Mapping[str, bytes], numbers: Mapping[str, bytes] | None = None) -> dict[str, bytes]:
+    """Every file of a record by name, the manifest excepted. The same study and pages give the same bytes."""
+    files: dict[str, bytes] = {
+        **(number_files(study) if numbers is None else numbers),
         "configs.yaml": _yaml({condition.name: condition.config for condition in study.plan.conditions}),
         "citation.bib": bibtex(study).encode(),
         "CITATION.cff": citation_cff(study).encode(),
@@ -151,7 +160,6 @@ def record_files(study: Study, pages: Mapping[str, bytes]) -> dict[str, bytes]:
         files[UNITS] = to_bytes(followed)
     if "environment" in study.provenance:
         files["environment.txt"] = "".join(f"{line}\n" for line in study.provenance["environment"]).encode()
-    files[VERDICT] = to_json(verdict_json(study), sort_keys=False).encode()  # hypotheses stay in their author's order
     files[CRATE] = ro_crate(study, files).encode()
     return files
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from suite.percentiles import percentiles
 from suite.report.labels import axis_label
 from suite.report.styles import AT_FIRST, class_of
 from suite.report.svg import Axis, axis_over, frame, picture, tag
@@ -45,9 +45,7 @@ def band(trace: Trace, metric: str) -> tuple[NDArray[np.int64], NDArray[np.float
     seen = np.flatnonzero(np.isfinite(values).any(axis=0))
     if len(seen) > POINTS:
         seen = seen[np.unique(np.linspace(0, len(seen) - 1, POINTS).round().astype(int))]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return trace.steps[seen], np.nanpercentile(values[:, seen], [10, 50, 90], axis=0)
+    return trace.steps[seen], percentiles(values[:, seen], [10, 50, 90])
 
 
 def chart(study: Study, metric: str, order: Sequence[str]) -> tuple[Markup, dict[str, Any]]:

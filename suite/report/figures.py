@@ -10,8 +10,10 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from suite.percentiles import percentiles
 from suite.report.words import SYMBOLS, in_order, number
 from suite.vocabulary import Study, Trace
 
@@ -24,6 +26,7 @@ LABELS = {
     "test_accuracy": "test accuracy (share correct)",
 }
 PER_PANEL = 4
+DPI = 110
 STYLE: Any = {
     "font.size": 9.0,
     "axes.spines.top": False,
@@ -36,12 +39,17 @@ STYLE: Any = {
 }
 
 
-def rendered(figure: Figure, kind: str) -> bytes:
-    """SVG or PNG without dates."""
-    buffer = io.BytesIO()
+def rendered(figure: Figure) -> dict[str, bytes]:
+    """The figure as ``svg`` and ``png``, without dates. Laid out once, for both: ``savefig`` would lay out and draw twice for each."""
+    svg, png = io.BytesIO(), io.BytesIO()
     with matplotlib.rc_context(STYLE):
-        figure.savefig(buffer, format=kind, dpi=110, metadata={"Date": None} if kind == "svg" else {"Software": None})
-    return buffer.getvalue()
+        figure.set_dpi(DPI)
+        canvas: Any = FigureCanvasAgg(figure)
+        canvas.print_png(png, metadata={"Software": None})
+        figure.set_layout_engine("none")
+        canvas = FigureCanvasSVG(figure)
+        canvas.print_svg(svg, metadata={"Date": None})
+    return {"svg": svg.getvalue(), "png": png.getvalue()}
 
 
 def curve_figure(study: Study, metric: str) -> Figure:
@@ -74,7 +82,7 @@ def curve_figure(study: Study, metric: str) -> Figure:
 def _draw(axis: Axes, trace: Trace, metric: str, colour: str) -> None:
     values = trace.curves[metric]
     seen = np.isfinite(values).any(axis=0)
-    low, middle, high = np.nanpercentile(values[:, seen], [10, 50, 90], axis=0)
+    low, middle, high = percentiles(values[:, seen], [10, 50, 90])
     axis.plot(trace.steps[seen], middle, color=colour, linewidth=1.5, label=trace.condition)
     axis.fill_between(trace.steps[seen], low, high, color=colour, alpha=0.18, linewidth=0)
 

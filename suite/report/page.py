@@ -55,8 +55,7 @@ def render(study: Study) -> Mapping[str, bytes]:
     files: dict[str, bytes] = {}
     pictures: list[str] = []
     for name, figure in figures_of(study).items():
-        files[f"figures/{name}.svg"] = rendered(figure, "svg")
-        files[f"figures/{name}.png"] = rendered(figure, "png")
+        files |= {f"figures/{name}.{kind}": content for kind, content in rendered(figure).items()}
         pictures.append(name)
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     facts = _facts(study)
@@ -77,7 +76,7 @@ def _no_tags(value: Any) -> Any:
 def generator() -> str:
     """What made the pages: with the same generator, the same study gives the same bytes. It stands in the head of report.html."""
     others = ("report/index.py", "report/claims.py", "report/claims.yaml", "report/terminal.py", "report/verification.py")
-    code = fingerprint(("report", "vocabulary.py"), (*others, "report/templates/index.html"))
+    code = fingerprint(("report", "percentiles.py", "vocabulary.py"), (*others, "report/templates/index.html"))
     return f"deadzone-suite {__version__}, report code {code[:16]}, matplotlib {matplotlib.__version__}"
 
 

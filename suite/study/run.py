@@ -17,7 +17,7 @@ from suite.data import Dataset
 from suite.record import cache, provenance
 from suite.record.canonical import study_id
 from suite.record.lease import Holder, Leases
-from suite.record.write import RECORDS, seal, write_record
+from suite.record.write import RECORDS, number_files, seal, write_record
 from suite.report import terminal
 from suite.report.index import build_index
 from suite.report.page import render
@@ -37,8 +37,9 @@ from suite.vocabulary import Block, Plan, RequestError, Study, Trace
 DONE, INVALID = 0, 3
 
 
-def run_study(request: StudyRequest) -> int:
-    """Run a composed request to its verdict. Returns the exit code: 0, or 3 where a control failed.
+def run_study(request: StudyRequest, waiting: MirrorProcess | None = None) -> int:
+    """Run a composed request to its verdict. Returns the exit code: 0, or 3 where a control failed. ``waiting`` is the process that will
+    write MLflow, where it has been started already.
 
     Raises RequestError for a wrong request before anything is trained or written. An interrupted run keeps every finished
     block; the same command goes on from there, but for a study that reads clocks, which starts afresh.
@@ -55,7 +56,7 @@ def run_study(request: StudyRequest) -> int:
         return DONE
 
     results_dir, study = Path(settings.results_dir), study_id(plan)
-    waiting: MirrorProcess | None = None
+    tracked = settings.tracking.enabled
     try:
         with Leases(cache.folder(results_dir) / "leases", study) as leases:
             _announce(plan, leases.take(f"study-{plan.scenario}"), study, console)
@@ -65,15 +66,21 @@ def run_study(request: StudyRequest) -> int:
             if plan.timed:
                 console.print(timed_line(plan, settings.executor), highlight=False, soft_wrap=True)
             started = datetime.now(UTC)
-            waiting = MirrorProcess(settings.tracking) if settings.tracking.enabled else None
-            if plan.timed:
+            if plan.timed:  # nothing else runs while clocks are read
                 traces = list(timed_traces(blocks, settings, console))
+                waiting = MirrorProcess(settings.tracking) if tracked else None
             else:
+                waiting = waiting or (MirrorProcess(settings.tracking) if tracked else None)
+                if waiting is not None:
+                    waiting.open()
                 traces = list(traces_of(blocks, _keys(blocks, datasets), settings, leases, console))
             finished = _decided(plan, merged(plan.conditions, traces), started, sealed)
+            numbers = number_files(finished)
+            if waiting is not None:
+                waiting.begin(numbers, results_dir / plan.scenario)
             pages = render(finished)
             with leases.hold(RECORDS, lambda holder: _wait_for(holder, console)):
-                record = write_record(finished, results_dir, pages)
+                record = write_record(finished, results_dir, pages, numbers)
                 _index(results_dir, console)
         console.print()
         terminal.print_verdicts(finished.outcome, plan, console)

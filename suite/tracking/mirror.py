@@ -10,6 +10,7 @@ import json
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from suite.percentiles import percentiles
 from suite.selection import select
+from suite.tracking.history import inserter
 from suite.tracking.links import Links, TrackingUnavailable
 from suite.tracking.store import artifact_location, open_store, store_uri, ui_command
 from suite.tracking.view import TAG, view_state
@@ -28,25 +31,72 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric
 
 BATCH = 1000
+#: The tags that tell a study's runs apart.
+WHICH = ("level", "condition", "replicate")
 #: Metrics whose 10th and 90th percentile over replicates are written beside the median, as .low and .high.
 BANDED = ("dead_fraction", "train_loss", "test_accuracy")
 
 
 def mirror(study: Study, record: Path, uri: str | None, runs: str, title: str, note: str, writer: Mapping[str, str] | None = None) -> Links:
-    """Write the study and return where to look. ``title`` heads the study's run, ``note`` is its Markdown text, ``writer`` are
-    tags that name this process, so that runs it leaves unfinished can be told from those being written.
+    """Write the study and return where to look: ``begin`` and ``finish`` in one."""
+    return begin(study, record, uri, runs, title, note, writer).finish(record)
+
+
+def begin(study: Study, numbers: Path, uri: str | None, runs: str, title: str, note: str, writer: Mapping[str, str] | None = None) -> Begun:
+    """Write everything but the record's files. ``numbers`` is a folder that holds those which the study was read from; ``title`` heads
+    the study's run, ``note`` is its Markdown text, ``writer`` are tags that name this process, so that runs it leaves unfinished can
+    be told from those being written.
 
     Raises TrackingUnavailable, in one line, where the store cannot be opened or stops answering.
     """
     address = store_uri(uri)
     client = open_store(address)
+    with _in_one_line(address):
+        mark = _mark(numbers)
+        begun = Begun(client, address, mark, _Writer(client, study, mark, address, title, note, writer or {}))
+        begun.write(runs)
+    return begun
+
+
+class Begun:
+    """A study whose numbers are in the store, all but finished."""
+
+    def __init__(self, client: MlflowClient, uri: str, mark: str, writer: _Writer) -> None:
+        self.client, self.uri, self.mark, self.writer = client, uri, mark, writer
+
+    def write(self, runs: str) -> None:
+        """The runs with all that can be read off the numbers."""
+        self.links = self.writer.write(runs)
+
+    def finish(self, record: Path) -> Links:
+        """Add the record's files. Raises TrackingUnavailable, also where the record holds other numbers."""
+        if _mark(record) != self.mark:
+            raise TrackingUnavailable(f"{record}: holds other numbers than were handed over")
+        with _in_one_line(self.uri):
+            self.client.log_artifacts(self.links.run_id, str(record))
+            self.client.set_terminated(self.links.run_id, "FINISHED", self.writer.finished)
+        return self.links
+
+    def give_up(self) -> None:
+        """There will be no record."""
+        with _in_one_line(self.uri):
+            self.client.set_terminated(self.links.run_id, "KILLED")
+
+
+def _mark(folder: Path) -> str:
+    """A study made again by other code has the same plan and other numbers: it is another set of runs."""
+    return hashlib.sha256((folder / "replicates.parquet").read_bytes()).hexdigest()[:16]
+
+
+@contextmanager
+def _in_one_line(uri: str) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _Writer(client, study, record, address, title, note, writer or {}).write(runs)
+            yield
     except Exception as error:  # a store fails in more ways than MLflow has names for, and the record is safe
         lines = str(error).strip().splitlines()
-        raise TrackingUnavailable(f"{address}: {lines[0] if lines else type(error).__name__}") from error
+        raise TrackingUnavailable(f"{uri}: {lines[0] if lines else type(error).__name__}") from error
 
 
 #: How a verdict is marked in a list of many.
@@ -54,37 +104,36 @@ MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
 
 
 class _Writer:
-    def __init__(
-        self, client: MlflowClient, study: Study, record: Path, uri: str, title: str, note: str, writer: Mapping[str, str]
-    ) -> None:
-        self.client, self.study, self.record, self.uri, self.title, self.note = client, study, record, uri, title, note
+    def __init__(self, client: MlflowClient, study: Study, mark: str, uri: str, title: str, note: str, writer: Mapping[str, str]) -> None:
+        self.client, self.study, self.mark, self.uri, self.title, self.note = client, study, mark, uri, title, note
         self.writer = dict(writer)
+        self.insert = inserter(client)
+        self.found: dict[tuple[str, ...], str] = {}
         self.finished = int(datetime.fromisoformat(study.provenance["finished"]).timestamp() * 1000)
         self.started = int(datetime.fromisoformat(study.provenance["started"]).timestamp() * 1000)
-        # a study made again by other code has the same plan and other numbers: it is another set of runs
-        self.mark = hashlib.sha256((record / "replicates.parquet").read_bytes()).hexdigest()[:16]
+        # the same however often a study is interrupted, finished again or written again: a row that is there is then the same row
+        self.stamp = int(
+            datetime.fromisoformat(study.provenance.get("sealed", {}).get("at", study.provenance["finished"])).timestamp() * 1000
+        )
 
     def write(self, runs: str) -> Links:
         plan = self.study.plan
         experiment = self._experiment()
-        parent = self._run(experiment, self.title, {"level": "study"}, None)
+        self._find(experiment)
+        parent = self._run(experiment, self.title, {"level": "study"}, None, self._study_tags())
         self._view(experiment)
         self._study_run(parent)
         children = []
         for condition in plan.conditions:
             trace = self.study.traces[condition.name]
             tags = {"level": "condition", "condition": condition.name}
-            child = self._run(experiment, condition.name, tags, parent)
+            child = self._run(experiment, condition.name, tags, parent, self._condition_tags(condition))
             children.append(child)
-            self._params(child, _params_of(condition, plan.seed))
-            self._metrics(child, self._condition_rows(trace))
+            self._log(child, _params_of(condition, plan.seed), self._condition_rows(trace))
             self._datasets(child, condition)
-            for key, value in self._condition_tags(condition).items():
-                self.client.set_tag(child, key, value)
             if runs == "replicates":
                 self._replicates(experiment, child, condition, trace)
             self.client.set_terminated(child, "FINISHED", self.finished)
-        self.client.set_terminated(parent, "FINISHED", self.finished)
         return self._links(experiment, parent, children)
 
     def _experiment(self) -> str:
@@ -115,19 +164,31 @@ class _Writer:
         state = view_state(self.study.study_id, self.study.plan.factors, sorted(metrics), curves)
         self.client.set_experiment_tag(experiment, TAG + self.study.study_id, state)
 
-    def _run(self, experiment: str, name: str, tags: Mapping[str, str], parent: str | None) -> str:
-        tags = {**tags, "study": self.study.study_id, "record": self.mark}
-        wanted = " and ".join(f"tags.`{key}` = '{_quoted(value)}'" for key, value in tags.items())
-        found = self.client.search_runs([experiment], wanted, max_results=1)
-        if found:
-            run = str(found[0].info.run_id)
-            for key, value in {**self.writer, "mlflow.runName": name}.items():
-                self.client.set_tag(run, key, value)
-            return run
-        more = self.writer | ({"mlflow.parentRunId": parent} if parent else {})
-        return str(self.client.create_run(experiment, self.started, {**tags, **more}, name).info.run_id)
+    def _find(self, experiment: str) -> None:
+        """What an earlier call has left of this study: one search, for a store is asked as seldom as can be."""
+        wanted = f"tags.`study` = '{self.study.study_id}' and tags.`record` = '{self.mark}'"
+        token = None
+        while True:
+            page = self.client.search_runs([experiment], wanted, max_results=1000, page_token=token)
+            for run in page:
+                self.found.setdefault(tuple(run.data.tags.get(key, "") for key in WHICH), str(run.info.run_id))
+            token = page.token
+            if not token:
+                return
 
-    def _study_run(self, run: str) -> None:
+    def _run(self, experiment: str, name: str, tags: Mapping[str, str], parent: str | None, more: Mapping[str, str]) -> str:
+        """The run that ``tags`` tell from the study's others, made where there is none, with ``more`` tags."""
+        from mlflow.entities import RunTag
+
+        known = self.found.get(tuple(tags.get(key, "") for key in WHICH))
+        more = {**more, **self.writer}
+        if known is not None:
+            self.client.log_batch(known, tags=[RunTag(key, value) for key, value in {**more, "mlflow.runName": name}.items()])
+            return known
+        tags = {**tags, "study": self.study.study_id, "record": self.mark, **more, **({"mlflow.parentRunId": parent} if parent else {})}
+        return str(self.client.create_run(experiment, self.started, tags, name).info.run_id)
+
+    def _study_tags(self) -> dict[str, str]:
         plan, outcome = self.study.plan, self.study.outcome
         tags = {
             "scenario": plan.scenario,
@@ -154,10 +215,11 @@ class _Writer:
             )
         if plan.deviations:
             tags["deviations"] = ", ".join(plan.deviations)
-        for key, value in tags.items():
-            self.client.set_tag(run, key, value)
-        self._params(run, {"seed": plan.seed, "replicates": plan.replicates, "device": plan.device, "data": ", ".join(plan.data)})
-        self.client.log_artifacts(run, str(self.record))
+        return tags
+
+    def _study_run(self, run: str) -> None:
+        plan = self.study.plan
+        self._log(run, {"seed": plan.seed, "replicates": plan.replicates, "device": plan.device, "data": ", ".join(plan.data)}, ())
 
     def _condition_tags(self, condition: Condition) -> dict[str, str]:
         """What a condition is searched by: its study's scenario and status, and the verdicts of the hypotheses whose treatment it is in."""
@@ -169,32 +231,31 @@ class _Writer:
         tags = {f"verdict.{v.hypothesis.name}": v.verdict for v in about}
         return {**tags, "scenario": self.study.plan.scenario, "status": outcome.status, "verdicts": verdicts[:500] or "—"}
 
-    def _params(self, run: str, params: Mapping[str, Any]) -> None:
+    def _log(self, run: str, params: Mapping[str, Any], rows: Iterable[Metric]) -> None:
+        """Parameters and metrics in as few calls as MLflow allows. The rows of a metric come in order of their steps."""
         from mlflow.entities import Param
 
-        self.client.log_batch(run, params=[Param(key, str(value)[:6000]) for key, value in params.items()])
-
-    def _metrics(self, run: str, rows: Iterable[Metric]) -> None:
-        batch: list[Metric] = []
-        for row in rows:
-            batch.append(row)
-            if len(batch) == BATCH:
-                self.client.log_batch(run, metrics=batch)
-                batch = []
-        if batch:
-            self.client.log_batch(run, metrics=batch)
+        metrics, first = list(rows), [Param(key, str(value)[:6000]) for key, value in params.items()]
+        if self.insert is not None:
+            last = {row.key: row for row in metrics}
+            self.insert(run, [row for row in metrics if row is not last[row.key]])
+            metrics = list(last.values())
+        room = BATCH - len(first)
+        self.client.log_batch(run, metrics=metrics[:room], params=first)
+        for start in range(room, len(metrics), BATCH):
+            self.client.log_batch(run, metrics=metrics[start : start + BATCH])
 
     def _condition_rows(self, trace: Trace) -> Iterator[Metric]:
         """Medians over replicates at every evaluation, bands for a few, then summaries and rates at the last step."""
         for name, curve in trace.curves.items():
-            yield from self._series(name, trace.steps, _percentile(curve, 50))
+            yield from self._series(name, trace.steps, percentiles(curve, 50))
             if name in BANDED:
-                yield from self._series(f"{name}.low", trace.steps, _percentile(curve, 10))
-                yield from self._series(f"{name}.high", trace.steps, _percentile(curve, 90))
+                yield from self._series(f"{name}.low", trace.steps, percentiles(curve, 10))
+                yield from self._series(f"{name}.high", trace.steps, percentiles(curve, 90))
         last = trace.steps[-1:]
         for name, final in trace.finals.items():
             if name not in trace.curves:
-                yield from self._series(name, last, _percentile(final[:, None], 50))
+                yield from self._series(name, last, percentiles(final[:, None], 50))
         yield from self._series("diverged", last, np.array([float((trace.diverged_at >= 0).sum())]))
         for name, value in trace.timings.items():
             yield from self._series(name, last, np.array([value]))
@@ -204,20 +265,20 @@ class _Writer:
 
         for step, value in zip(steps.tolist(), values.tolist(), strict=True):
             if math.isfinite(value):  # MLflow stores inf as a huge number and cannot draw NaN
-                yield Metric(name, value, self.finished, step)
+                yield Metric(name, value, self.stamp, step)
 
     def _replicates(self, experiment: str, parent: str, condition: Condition, trace: Trace) -> None:
         for replicate in range(trace.count):
             tags = {"level": "replicate", "condition": condition.name, "replicate": str(replicate)}
-            run = self._run(experiment, f"{condition.name} #{replicate}", tags, parent)
-            self._params(run, {**_params_of(condition, self.study.plan.seed), "condition": condition.name, "replicate": replicate})
+            run = self._run(experiment, f"{condition.name} #{replicate}", tags, parent, {})
+            params = {**_params_of(condition, self.study.plan.seed), "condition": condition.name, "replicate": replicate}
             curves = (self._series(name, trace.steps, curve[replicate]) for name, curve in trace.curves.items())
             finals = (
                 self._series(name, trace.steps[-1:], final[replicate : replicate + 1])
                 for name, final in trace.finals.items()
                 if name not in trace.curves
             )
-            self._metrics(run, (row for series in (*curves, *finals) for row in series))
+            self._log(run, params, (row for series in (*curves, *finals) for row in series))
             self.client.set_terminated(run, "FINISHED", self.finished)
 
     def _datasets(self, run: str, condition: Condition) -> None:
@@ -244,13 +305,6 @@ class _Writer:
         )
 
 
-def _percentile(values: NDArray[np.float64], q: float) -> NDArray[np.float64]:
-    """Over replicates, NaN left out; NaN where nothing is left."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return np.asarray(np.nanpercentile(values, q, axis=0), dtype=np.float64)
-
-
 def _params_of(condition: Condition, seed: int) -> dict[str, Any]:
     """Factors first, so that the compare page begins with what differs; then the rest of the configuration."""
     flat: dict[str, Any] = dict(condition.factors)
@@ -264,7 +318,3 @@ def _params_of(condition: Condition, seed: int) -> dict[str, Any]:
 
     walk(condition.config, "")
     return {**flat, "seed": seed}
-
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "''")

@@ -32,13 +32,9 @@ def open_store(uri: str) -> MlflowClient:
 
     Raises TrackingUnavailable where a server does not answer or the store cannot be opened.
     """
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    for name, value in CLIENT_LIMITS.items():
-        os.environ.setdefault(name, value)
+    prepare()
     if uri.startswith(("http://", "https://")):
         _ping(uri)
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # third-party deprecations inside mlflow's own imports
         from mlflow import MlflowClient
@@ -52,6 +48,18 @@ def open_store(uri: str) -> MlflowClient:
         except Exception as error:  # SQLAlchemy's errors are not MLflow's; whatever the store says, the record is safe
             raise TrackingUnavailable(f"{uri}: {type(error).__name__}: {str(error).splitlines()[0]}") from error
     return client
+
+
+def prepare() -> None:
+    """Import MLflow with the settings that must be there before. Opens nothing."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    for name, value in CLIENT_LIMITS.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import mlflow  # noqa: F401
 
 
 def _ping(uri: str) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from scipy.optimize import linprog
 from torch import Tensor
 
 from suite.nets.mlp import HALVES
@@ -114,6 +113,8 @@ def _constant_hinge(prior: list[float]) -> float:
     """Min over scores f of Σ_y prior_y Σ_{j≠y} max(0, 1 - f_y + f_j) / (C - 1), by linear programming over f and one slack per
     ordered pair; f of the first class is 0.
     """
+    from scipy.optimize import linprog  # takes longer to import than a study that has no hinge loss would like
+
     classes = len(prior)
     pairs = [(y, j) for y in range(classes) for j in range(classes) if j != y]
     cost = np.concatenate([np.zeros(classes), [prior[y] / (classes - 1) for y, _ in pairs]])

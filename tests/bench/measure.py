@@ -23,6 +23,13 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 JAX_ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"}
 
 
+def with_bytecode(variables: Mapping[str, str], folder: str) -> dict[str, str]:
+    """The environment with Python's bytecode kept in a folder, as an installation has it after its first use. Where the caller's
+    forbids it, every command would compile all it imports, which says nothing of the commands.
+    """
+    return {**{key: value for key, value in variables.items() if key != "PYTHONDONTWRITEBYTECODE"}, "PYTHONPYCACHEPREFIX": folder}
+
+
 class Worker:
     """One contestant's process; see worker.py for what it is told."""
 

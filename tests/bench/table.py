@@ -185,7 +185,39 @@ def workers(file: Mapping[str, Any]) -> str:
     return "\n".join([*head, runs, rows(("figure", ""), [(name, f"{value:.3g}") for name, value in file["figures"].items()])])
 
 
-SECTIONS = {"engine": engine, "scaling": scaling, "observation": observation, "study": study, "workers": workers, "parts": parts}
+def overhead(file: Mapping[str, Any]) -> str:
+    """What surrounds training."""
+    studies = file["studies"]
+    parts = ["## What surrounds training\n", ran_on(file)]
+    phases = list(next(iter(studies.values()))["wall_seconds"])
+    for title, key in (("", None), (", resumed", "resumed")):
+        body = []
+        for phase in phases:
+            cells = [found if key is None else found[key] for found in studies.values()]
+            body.append((phase, *(f"{c['wall_seconds'][phase]:.3g} ({c['processor_seconds'][phase]:.3g})" for c in cells)))
+        parts.append(rows((f"seconds of wall (processor) time{title}", *studies), body))
+    figures = {
+        "blocks": lambda s: s["blocks"],
+        "record, report and MLflow, share of wall time": lambda s: f"{s['share_of_wall']:.3g}",
+        "the same, share of processor time": lambda s: f"{s['share_of_processor']:.3g}",
+        "executor's overhead, ms per block": lambda s: f"{s['executor_milliseconds_per_block']:.3g}",
+        "resuming, ms per finished block": lambda s: f"{s['resumed']['milliseconds_per_block']:.3g}",
+        "resumed / fresh, wall time": lambda s: f"{s['resumed']['share_of_fresh']:.3g}",
+    }
+    parts.append(rows(("figure", *studies), [(name, *map(of, studies.values())) for name, of in figures.items()]))
+    parts.append(target_rows(file["targets"]))
+    return "\n".join(parts)
+
+
+SECTIONS = {
+    "engine": engine,
+    "scaling": scaling,
+    "observation": observation,
+    "study": study,
+    "overhead": overhead,
+    "workers": workers,
+    "parts": parts,
+}
 
 
 def page(folder: Path) -> str:

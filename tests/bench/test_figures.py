@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.bench import compare, observation, scaling, study
+from tests.bench import compare, observation, overhead, phases, scaling, study
 from tests.bench.contestants import PEAK_FLOPS
 from tests.bench.figures import Target, fastest, processor_seconds, processor_share, rates, ratios, significant, summary
 from tests.bench.workloads import WORKLOADS
@@ -130,6 +130,53 @@ def test_parts_of_a_study_add_up_to_it():
     assert found["seconds_per_seed_run"] == {"ours": 0.1, "multirun (extrapolated)": 2.0, "a process per seed (extrapolated)": 6.0}
     assert found["extrapolated_rival_study_seconds"] == pytest.approx(600.0)
     assert found["targets"][0]["measured"] == pytest.approx(60.0)
+
+
+def reading(wall, **changes):
+    """A run of a study of 4 blocks whose clocks read these."""
+    seconds = {"imports": [2.0, 1.0], "data and plan": [0.5, 0.5], "training": [9.0, 8.0], "deciding": [0.5, 0.5]}
+    seconds |= {"record": [0.5, 0.25], "report": [1.0, 0.75], "MLflow": [0.5, 3.0]}
+    return {"wall": wall, "processor": 15.0, "seconds": seconds, "blocks": 4, "engine": 8.0, "code": 0} | changes
+
+
+def test_overhead_is_what_no_engine_clock_saw():
+    busy = (reading(99.0, processor=16.0), reading(99.0))
+    found = overhead.assess({"momentum": [busy, (reading(20.0), reading(15.0, blocks=5))]})
+    study_ = found["studies"]["momentum"]
+    # the least processor time in all chooses the round
+    assert study_["wall_seconds"]["whole"] == 20.0
+    assert study_["wall_seconds"]["start and composing"] == pytest.approx(6.0)
+    assert study_["share_of_wall"] == pytest.approx((0.5 + 1.0 + 0.5) / 20)
+    assert study_["share_of_processor"] == pytest.approx((0.25 + 0.75 + 3.0) / 15, rel=1e-2)
+    assert study_["executor_milliseconds_per_block"] == pytest.approx(1000 * (9.0 - 8.0) / 4)
+    assert study_["resumed"]["milliseconds_per_block"] == pytest.approx(1000 * 9.0 / 5)
+    assert study_["resumed"]["share_of_fresh"] == pytest.approx(0.75)
+    assert found["targets"] == [
+        {
+            "figure": "momentum: record, report and MLflow as a share of the study's wall time",
+            "measured": 0.1,
+            "at_most": 0.05,
+            "met": False,
+        }
+    ]
+
+
+def test_of_two_phases_the_inner_one_counts(monkeypatch):
+    readings = iter([(0.0, 0.0), (2.0, 1.0), (5.0, 3.0), (10.0, 4.0)])
+    monkeypatch.setattr(phases, "now", lambda: next(readings))
+    clocks = phases.Clocks()
+    with clocks.phase("report"), clocks.phase("MLflow"):
+        pass
+    assert clocks.seconds == {"MLflow": [3.0, 2.0], "report": [7.0, 2.0]}
+
+
+def test_a_phase_whose_function_is_gone_stops_the_benchmark():
+    import suite.study.run
+
+    for name in (*phases.CALLS, *phases.TRAINING):
+        assert callable(getattr(suite.study.run, name))
+    with pytest.raises(AttributeError):
+        phases.Clocks().around(suite.study.run, "gone", "report")
 
 
 def test_clocks_of_a_record_are_summed_over_conditions():

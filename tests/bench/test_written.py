@@ -8,10 +8,10 @@ import platform
 import numpy as np
 import pytest
 
-from tests.bench import compare, observation, scaling, study
+from tests.bench import compare, observation, overhead, scaling, study
 from tests.bench.environment import command, cpu_model, environment, version, write
 from tests.bench.table import page
-from tests.bench.test_figures import once
+from tests.bench.test_figures import once, reading
 from tests.bench.workloads import WORKLOADS
 
 
@@ -64,6 +64,7 @@ def test_page_shows_every_file_and_only_what_they_hold(tmp_path):
         "scaling": {"speed": scaling.assess_speed(speeds), "memory": scaling.assess_memory(points)},
         "observation": observation.assess({"none": readings, "default": readings}),
         "study": study.assess(walls, {"training": 1.0}, 320),
+        "overhead": overhead.assess({"momentum": [(reading(20.0), reading(5.0))]}),
         "parts": {"seconds": {"a_part": {"minimum": 0.001, "median": 0.002, "rounds": 9}}},
     }
     assert page(tmp_path).count("## ") == 0
@@ -74,5 +75,6 @@ def test_page_shows_every_file_and_only_what_they_hold(tmp_path):
         assert f"what {name} is" in text
         assert f"`make {name}`" in text
     assert "| a_part | 1 (2) | 9 |" in text
+    assert "| momentum: record, report and MLflow as a share of the study's wall time | 0.1 | ≤ 0.05 | no |" in text
     assert "| ours / torch loop, R = 1 | 3 | ≥ 1 | yes |" in text
     assert "| ours / torch loop, R = 32, one core | 8 | ≥ 30 | no |" in text

@@ -55,17 +55,21 @@ def test_subset_takes_the_first_and_has_its_own_checksum():
 
 
 def test_a_changed_digit_is_noticed(monkeypatch):
-    import sklearn.datasets
+    real = np.loadtxt
 
-    real = sklearn.datasets.load_digits
+    def flipped(file, **options):
+        table = real(file, **options)
+        table[17, 3] += 1
+        return table
 
-    def flipped(**options):
-        images, labels = real(**options)
-        images[17, 3] += 1
-        return images, labels
-
-    monkeypatch.setattr(sklearn.datasets, "load_digits", flipped)
+    monkeypatch.setattr(np, "loadtxt", flipped)
     with pytest.raises(RequestError, match="images shipped by the installed scikit-learn"):
+        load(Data("digits"), "nowhere")
+
+
+def test_digits_without_their_file_say_so(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(RequestError, match=r"data=digits: .*install scikit-learn again"):
         load(Data("digits"), "nowhere")
 
 

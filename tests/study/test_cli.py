@@ -99,6 +99,17 @@ def test_the_list_is_quick_and_tells_claims_and_verdicts(tmp_path):
     assert subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True).returncode == 0
 
 
+def test_a_study_imports_only_what_it_needs(tmp_path):
+    probe = (
+        "import sys\nfrom suite.__main__ import main\n"
+        f"main(['+scenario=born_dead', 'replicates=2', 'train.steps=2', 'tracking=off', 'quiet=true', 'results_dir={tmp_path}'])\n"
+        "print([m for m in ('sklearn', 'pandas', 'mlflow', 'IPython', 'torchvision') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True)
+    assert (tmp_path / "born_dead" / "verdict.json").is_file(), done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")

@@ -17,9 +17,10 @@ from suite.config.schema import Executor
 from suite.execution import timed
 from suite.execution.attempt import Failure
 from suite.record import cache
-from suite.study import run
+from suite.study import run, start
 from suite.study.plan import blocks_of, datasets_of, make_plan
 from suite.study.timed import rounds, timed_line
+from suite.tracking.links import TrackingUnavailable
 from suite.vocabulary import Condition, RequestError, RunFailed
 
 SCENARIO = """
@@ -149,6 +150,37 @@ def test_a_block_that_cannot_be_timed_whole_ends_the_run(study, monkeypatch, out
     monkeypatch.setattr(timed, "attempt", second_fails)
     with pytest.raises(RunFailed, match=r"condition .b., replicates 0 to 1 failed: .*all of it must be run again"):
         run.run_study(study())
+
+
+def test_no_other_process_runs_beside_the_clocks(study, monkeypatch):
+    order = []
+    real = run.timed_traces
+
+    class Spy:
+        def __init__(self, tracking):
+            order.append("a process")
+
+        def begin(self, numbers, record):
+            order.append("numbers")
+
+        def write(self, record):
+            raise TrackingUnavailable("spy")
+
+        def abandon(self):
+            order.append("abandoned")
+
+    def clocks(*arguments):
+        order.append("clocks")
+        yield from real(*arguments)
+        order.append("clocks end")
+
+    monkeypatch.setattr(run, "MirrorProcess", Spy)
+    monkeypatch.setattr(start, "MirrorProcess", Spy)
+    monkeypatch.setattr(run, "timed_traces", clocks)
+    request = study()
+    request.settings.tracking.enabled = True
+    start.start_study(request)
+    assert order == ["clocks", "clocks end", "a process", "numbers"]
 
 
 def test_no_block_is_kept_or_taken_from_another_run(study, tmp_path, monkeypatch):

@@ -146,6 +146,8 @@ class FakeServer:
     def _runs_log_batch(self, body: dict) -> tuple[int, dict]:
         for metric in body.get("metrics", []):
             self.metrics[body["run_id"]][(metric["key"], metric.get("step", 0), metric["value"], metric["timestamp"])] += 1
+        for tag in body.get("tags", []):
+            self._runs_set_tag({"run_id": body["run_id"], **tag})
         return 200, {}
 
     def _runs_update(self, body: dict) -> tuple[int, dict]:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from study_example import make_study
 
 from suite.__main__ import main
 from suite.config.schema import Tracking
-from suite.record.write import write_record
+from suite.record.write import number_files, write_record
 from suite.study.mirror import MirrorProcess, mirror_record
 from suite.tracking.links import TrackingUnavailable
 from suite.tracking.store import open_store
@@ -117,8 +118,9 @@ def test_runs_of_a_killed_process_are_closed_by_the_next_start(store, record, tm
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     client = open_store(uri)
     experiment = client.get_experiment_by_name("example").experiment_id
-    (left,) = client.search_runs([experiment])
-    assert left.info.status == "RUNNING"
+    began = {run.data.tags["level"]: run for run in client.search_runs([experiment])}
+    assert {level: run.info.status for level, run in began.items()} == {"study": "RUNNING", "condition": "FINISHED"}
+    left = began["study"]
     # one that a living process is writing, and one of another machine
     tags = {key: value for key, value in left.data.tags.items() if key.startswith("writer.")}
     assert {"writer.host", "writer.machine", "writer.pid", "writer.born"} == set(tags)
@@ -132,6 +134,47 @@ def test_runs_of_a_killed_process_are_closed_by_the_next_start(store, record, tm
     # the same study again: it goes on in the run that was left
     assert status[left.info.run_id] == "FINISHED"
     assert len(status) == 6
+
+
+def test_a_study_that_ends_without_a_record_is_closed_in_the_store(store):
+    waiting = MirrorProcess(Tracking(uri=store))
+    waiting.open()
+    waiting.begin(number_files(STUDY), Path("results/example"))
+    waiting.process.communicate(timeout=100)
+    assert waiting.process.returncode == 0
+    client = open_store(store)
+    experiment = client.get_experiment_by_name("example").experiment_id
+    status = {run.data.tags["level"]: run.info.status for run in client.search_runs([experiment])}
+    assert status == {"study": "KILLED", "condition": "FINISHED"}
+    waiting.abandon()
+    assert not Path(waiting.handed.name).exists()
+
+
+def test_numbers_handed_over_early_are_finished_by_their_record_and_by_no_other(store, record):
+    waiting = MirrorProcess(Tracking(uri=store))
+    waiting.begin(number_files(STUDY), record)
+    links = waiting.write(record)
+    client = open_store(store)
+    runs = client.search_runs([links.experiment_id])
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert {"report.html", "verdict.json", "manifest.json"} <= {item.path for item in client.list_artifacts(links.run_id)}
+    assert not Path(waiting.handed.name).exists()
+    # the whole again, from the record alone: nothing is new
+    assert mirror_record(record, Tracking(uri=store)) == links
+    assert len(client.search_runs([links.experiment_id])) == len(runs) == 3
+    trace = replace(STUDY.traces["plain"], finals={name: values + 1 for name, values in STUDY.traces["plain"].finals.items()})
+    other = MirrorProcess(Tracking(uri=store))
+    other.begin(number_files(replace(STUDY, traces={**STUDY.traces, "plain": trace})), record)
+    with pytest.raises(TrackingUnavailable, match="other numbers"):
+        other.write(record)
+
+
+def test_no_store_is_touched_before_a_study_is_sealed(tmp_path):
+    waiting = MirrorProcess(Tracking(uri=f"sqlite:///{tmp_path / 'mlflow.db'}"))
+    waiting.process.communicate(timeout=100)
+    assert waiting.process.returncode == 0
+    waiting.abandon()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_processes_write_one_record_once(store, record):
