@@ -23,6 +23,7 @@ from suite.report import terminal
 from suite.study.plan import blocks_of, data_key, datasets_of, device_of
 from suite.study.work import replicate_steps
 from suite.training import compiled
+from suite.training.data_parallel import why_not_parallel
 from suite.training.device import settle
 from suite.training.engine import network_of
 from suite.training.paths import why_not_compiled, why_not_native
@@ -70,13 +71,20 @@ def prepare(
         settled.append(condition)
         if reason and (line := f"on the eager path where the record took the {taken} one ({reason})") not in changes:
             changes.append(line)
-    if ranks > 1 and here == "cuda" and torch.cuda.device_count() < ranks:
+    if ranks > 1 and not _shareable(settled, datasets, here, ranks):
         changes.append(f"in one process where the record took {ranks}")
         ranks = 1
     there = replace(plan, conditions=tuple(settled), device=here)
     blocks = blocks_of(there, block_size, datasets, ranks)
     chosen = blocks if sample is None else sampled(plan, blocks, sample, seed)
     return Repetition(there, datasets, chosen, len(blocks), tuple(changes), ranks)
+
+
+def _shareable(conditions: Sequence[Condition], datasets: Mapping[str, Dataset], device: str, ranks: int) -> bool:
+    """Whether so many processes can share the batches here, in the precision that is asked for."""
+    numerics = [Numeric.of(condition.config) for condition in conditions]
+    fits = all(why_not_parallel(numeric, len(datasets[data_key(numeric)].train_x), ranks) is None for numeric in numerics)
+    return fits and (device != "cuda" or torch.cuda.device_count() >= ranks)
 
 
 def _check(condition: Condition) -> None:

@@ -14,6 +14,7 @@ from suite.__main__ import main
 from suite.record.cache import block_key
 from suite.record.read import read_study
 from suite.study.plan import blocks_of
+from suite.study.repeat import prepare
 
 SCENARIO = Path(__file__).resolve().parents[1] / "reliability" / "study.yaml"
 ASKED = ("+scenario=tiny", "train.steps=20", "probes.every=10", "precision=float64", "tracking=off", "quiet=true", "device=cpu")
@@ -52,6 +53,14 @@ def test_a_study_of_two_processes_decides_as_one_does(tmp_path, capsys):
     assert found["result"].startswith("reproduced in the 1 of")
     assert found["numbers"]["identical"] == found["numbers"]["numbers"] > 0
     assert not found["environment"]
+
+    # where they cannot share a batch, one process repeats it and says so
+    plan, datasets = read_study(shared / "tiny").plan, "data"
+    assert [block.ranks for block in prepare(plan, None, None, None, 1, 0, datasets, 2).blocks] == [2]
+    for precision, ranks in (("bfloat16", 2), (None, 33)):
+        other = prepare(plan, None, precision, None, 1, 0, datasets, ranks)
+        assert [block.ranks for block in other.blocks] == [other.ranks] == [1]
+        assert f"in one process where the record took {ranks}" in other.changes
 
 
 def test_the_number_of_processes_is_part_of_the_cache_key(tmp_path):
