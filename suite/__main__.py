@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,7 +25,7 @@ usage: python -m suite                             list the scenarios and their 
                        [--sample N] [--seed K] [--json PATH] [executor=local] [block_size=N] [device=D]
        python -m suite verify --all [RESULTS_DIR]  the same for every record
        python -m suite export RECORD --to FILE.zip the record as one file to deposit, the same bytes each time
-       python -m suite -m +scenario=A,B            several studies (Hydra multirun)
+       python -m suite -m +scenario=A,B seed=0,1   several studies (Hydra multirun), each with a record of its own
        suite --completion bash|zsh|fish            completion for your shell, to be sourced
 
 common keys: replicates=64 seed=0 data=digits|fashion_mnist device=auto|cpu|cuda executor=serial|local
@@ -134,6 +135,7 @@ def _study(arguments: list[str]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     import hydra
     from hydra.core.hydra_config import HydraConfig
+    from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
     from omegaconf import DictConfig
     from omegaconf.errors import OmegaConfBaseException
@@ -142,6 +144,7 @@ def _study(arguments: list[str]) -> int:
     from suite.config.catalogue import catalogue
     from suite.config.compose import check_overrides, compose_study, scenario_file
     from suite.config.paths import CONF
+    from suite.config.sweep import Job, Sweep, launcher_missing, settled, told
 
     _check_flags(arguments)
     folders = _folders(arguments, hydra_plugin.FOLDERS)
@@ -160,10 +163,14 @@ def _study(arguments: list[str]) -> int:
     wrong: list[Exception] = []
 
     crashed: list[Exception] = []
+    sweep = Sweep.of(overrides).begun() if _several(arguments) else None
 
     def job(cfg: DictConfig) -> None:
+        if sweep is not None:
+            sweep.note(one_of_several(cfg, sweep))
+            return
         try:
-            codes.append(study_of(cfg))
+            codes.append(study_of(cfg, list(HydraConfig.get().overrides.task)))
         except (RequestError, RunFailed, OSError, RecursionError, HydraException, OmegaConfBaseException) as error:
             # raised out of a job, Hydra would print a line of its own before ours
             wrong.append(error)
@@ -171,12 +178,31 @@ def _study(arguments: list[str]) -> int:
             crashed.append(error)
             raise
 
-    def study_of(cfg: DictConfig) -> int:
+    def one_of_several(cfg: DictConfig, sweep: Sweep) -> Job:
+        given = list(HydraConfig.get().overrides.task)
+        number, asked = int(HydraConfig.get().job.num), sweep.own(given)
+        own = sweep.overrides(given, str(cfg.results_dir))
+        if own != given:
+            cfg.results_dir = OverridesParser.create().parse_override(own[-1]).value()
+        if not cfg.quiet:
+            print(f"job {number}: {' '.join(asked)}", flush=True)
+        try:
+            code, line = study_of(cfg, own), ""
+        except (RequestError, HydraException, OmegaConfBaseException) as error:
+            code, line = WRONG, str(error) if isinstance(error, RequestError) else _one_line(error, overrides)
+        except Exception as error:  # one study's fault must not cost the others
+            if not isinstance(error, (RunFailed, OSError, RecursionError)):
+                traceback.print_exc()
+            code, line = FAILED, str(error) or type(error).__name__
+        record = "" if cfg.dry_run or code in (FAILED, WRONG) else str(Path(cfg.results_dir) / str(cfg.scenario.name))
+        return Job(number, asked, code, record, " ".join(line.split()))
+
+    def study_of(cfg: DictConfig, given: list[str]) -> int:
         if cfg.get("scenario") is None:
             raise RequestError("no scenario was named; add +scenario=NAME (python -m suite lists them)")
         runtime = HydraConfig.get().runtime
         origin = scenario_file(str(runtime.choices.get("scenario", "scenario")), folders)
-        request = compose_study(cfg, list(HydraConfig.get().overrides.task), origin)
+        request = compose_study(cfg, given, origin)
         from suite.study.start import start_study
 
         return start_study(request)
@@ -188,8 +214,13 @@ def _study(arguments: list[str]) -> int:
         run()
         if wrong:
             raise wrong[0]
+        if sweep is not None:
+            jobs = sweep.ended()
+            if "quiet=true" not in overrides:
+                print(told(jobs))
+            return settled(jobs)
     except (HydraException, OmegaConfBaseException) as error:
-        raise RequestError(_one_line(error, overrides)) from error
+        raise RequestError(launcher_missing(error) or _one_line(error, overrides)) from error
     except SystemExit as stop:
         return WRONG if stop.code not in (0, None) else OK
     except (RequestError, RunFailed, OSError, RecursionError):
@@ -197,11 +228,20 @@ def _study(arguments: list[str]) -> int:
     except Exception as error:
         if error in crashed:  # a fault of ours
             raise
+        if sweep is not None and sweep.ended():
+            raise RunFailed(f"the launcher gave up ({type(error).__name__}: {_one_line(error, overrides)})") from error
         # Hydra's own settings are wrong in a way that Hydra has no words for
         raise RequestError(f"Hydra cannot use these settings ({type(error).__name__}: {_one_line(error, overrides)})") from error
     finally:
         sys.argv = before
+        if sweep is not None:
+            sweep.ended()
     return max(codes, default=OK)
+
+
+def _several(arguments: Sequence[str]) -> bool:
+    """Whether Hydra is asked for a multirun."""
+    return bool({"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(arguments))
 
 
 def _check_flags(arguments: Sequence[str]) -> None:

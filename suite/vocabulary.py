@@ -24,6 +24,8 @@ Divergence = Literal["forbid", "exclude", "failure"]
 Decision = Literal["supported", "refuted", "inconclusive"]
 Best = Literal["least", "greatest"]
 
+#: Processes of one machine that may share a batch.
+MOST_RANKS = 1024
 #: What every metric that a clock made begins with.
 TIMED = "time."
 #: The probe that reads the block's clocks; a condition that asks for it is timed.
@@ -182,13 +184,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class Block:
-    """The unit of work: replicates ``first … first + count - 1`` of one condition."""
+    """The unit of work: replicates ``first … first + count - 1`` of one condition; ``ranks`` processes share every batch."""
 
     condition: Condition
     first: int
     count: int
     seed: int
     device: str
+    ranks: int = 1
 
 
 @dataclass(frozen=True)

@@ -222,7 +222,8 @@ class Executor:
     """Where blocks run. ``block_size`` is the number of replicates trained together (null: chosen); ``workers`` the processes of
     ``local`` on the CPU (null: one per core) and ``devices`` the GPUs it takes with device=cuda, one process each: all, how many,
     or a list of their numbers. ``slurm`` and ``ray`` send jobs of ``blocks_per_job`` blocks, at most ``in_flight`` at once;
-    ``address`` is the Ray cluster's (null: one is started here).
+    ``address`` is the Ray cluster's (null: one is started here). ``data_parallel`` is the number of processes that train a block
+    together, each on its slice of every batch (on GPUs, one GPU each): for networks too large to gain from more replicates.
     """
 
     name: str = "serial"
@@ -231,6 +232,7 @@ class Executor:
     devices: Any = "all"
     in_flight: int = 64
     blocks_per_job: int = 1
+    data_parallel: int = 1
     address: str | None = None
     slurm: Slurm = field(default_factory=Slurm)
 

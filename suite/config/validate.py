@@ -9,7 +9,7 @@ from typing import Any
 
 from suite.config import choices
 from suite.config.schema import Executor, Settings
-from suite.vocabulary import RequestError
+from suite.vocabulary import MOST_RANKS, RequestError
 
 FLOAT16_MAX = 65504.0
 #: Far above any study, and low enough to be refused before memory is.
@@ -278,6 +278,7 @@ def _executor(e: Executor, need: Need) -> None:
     need(e.workers is None or e.workers >= 1, f"executor.workers={e.workers} must be at least 1")
     need(_are_devices(e.devices), f"executor.devices={e.devices} is neither all, nor a number of GPUs, nor a list like [0,1]")
     need(e.in_flight >= 1, f"executor.in_flight={e.in_flight} must be at least 1")
+    need(1 <= e.data_parallel <= MOST_RANKS, f"executor.data_parallel={e.data_parallel} must lie in [1, {MOST_RANKS}]")
     need(e.blocks_per_job >= 1, f"executor.blocks_per_job={e.blocks_per_job} must be at least 1")
     need(e.slurm.timeout_min >= 1, f"executor.slurm.timeout_min={e.slurm.timeout_min} must be at least 1 (minutes)")
     need(e.slurm.mem_gb > 0, f"executor.slurm.mem_gb={e.slurm.mem_gb} must be above 0")

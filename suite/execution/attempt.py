@@ -16,7 +16,9 @@ import torch
 from suite.config.numeric import Numeric
 from suite.config.schema import PRESENTATION_KEYS, Data
 from suite.data import Dataset, load
+from suite.execution.crew import RankError, train_together
 from suite.execution.join import joined
+from suite.execution.worker import DEATHS, Died
 from suite.training.device import settle
 from suite.training.engine import train_block
 from suite.vocabulary import Block, RequestError, Trace
@@ -37,10 +39,24 @@ class Failure:
 
 def attempt(block: Block, data_dir: str, report: Report | None = None, pieces: int = 1) -> tuple[Trace | Failure, list[str]]:
     """The block's trace, or why there is none; and lines about what had to be done to get it. ``pieces`` trains it in at least so
-    many. Raises RequestError where the data are wrong.
+    many. A block of several ranks is given to new processes where one of them dies. Raises RequestError where the data are wrong.
     """
     settle(block.device)
     said: list[str] = []
+    for deaths in range(DEATHS + 1):
+        split = max(pieces, 2 ** max(deaths - 1, 0))
+        try:
+            return _attempt(block, data_dir, report, split, said), said
+        except Died as error:
+            how = str(error)
+            again = max(pieces, 2**deaths)
+            if deaths < DEATHS:
+                said.append(f"{named(block)}: {how}; done again" + (f" in {again} pieces" if again > 1 else ""))
+    return Failure(f"{how}, {DEATHS + 1} times", how), said
+
+
+def _attempt(block: Block, data_dir: str, report: Report | None, pieces: int, said: list[str]) -> Trace | Failure:
+    """One attempt. Raises Died where a process of several was lost."""
     reported = 0
 
     def counted(steps: int, dead: float | None) -> None:
@@ -51,14 +67,16 @@ def attempt(block: Block, data_dir: str, report: Report | None = None, pieces: i
 
     try:
         size = max(-(-block.count // pieces), min(SMALLEST, block.count))
-        dataset = _dataset_of(block, data_dir)
-        return joined([_fitting(part, dataset, counted, said) for part in _split(block, size)]), said
+        dataset = dataset_of(block, data_dir)
+        return joined([_fitting(part, dataset, data_dir, counted, said) for part in _split(block, size)])
     except RequestError:
         raise
     except Exception as error:  # whatever stops this block must not stop the others
         if report is not None:
             report(-reported, None)
-        return Failure(cause_of(error), traceback.format_exc()), said
+        if isinstance(error, Died):
+            raise
+        return Failure(cause_of(error), error.details if isinstance(error, RankError) else traceback.format_exc())
 
 
 def cause_of(error: BaseException) -> str:
@@ -75,7 +93,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and ("out of memory" in text or "allocate memory" in text)
 
 
-def _fitting(block: Block, dataset: Dataset, report: Report, said: list[str]) -> Trace:
+def _fitting(block: Block, dataset: Dataset, data_dir: str, report: Report, said: list[str]) -> Trace:
     """The block's trace, by halves where the whole does not fit into memory. Raises what training raises."""
     done = 0
 
@@ -85,7 +103,7 @@ def _fitting(block: Block, dataset: Dataset, report: Report, said: list[str]) ->
         report(steps, dead)
 
     try:
-        return train_block(block, dataset, counted)
+        return train_block(block, dataset, counted) if block.ranks == 1 else train_together(block, data_dir, counted)
     except Exception as error:
         if not is_out_of_memory(error) or block.count <= SMALLEST:
             raise
@@ -97,7 +115,7 @@ def _fitting(block: Block, dataset: Dataset, report: Report, said: list[str]) ->
     report(-done, None)
     size = -(-block.count // 2)
     said.append(f"{named(block)}: not enough memory ({cause}); done again with {size} replicates at a time")
-    return joined([_fitting(part, dataset, report, said) for part in _split(block, size)])
+    return joined([_fitting(part, dataset, data_dir, report, said) for part in _split(block, size)])
 
 
 def _split(block: Block, size: int) -> list[Block]:
@@ -116,7 +134,8 @@ def _dataset(name: str, fields: tuple[tuple[str, object], ...], data_dir: str) -
     return load(Data(**dict(fields)), data_dir)  # type: ignore[arg-type]
 
 
-def _dataset_of(block: Block, data_dir: str) -> Dataset:
+def dataset_of(block: Block, data_dir: str) -> Dataset:
+    """The data a block is trained on, kept for the next one. Raises RequestError where they are wrong."""
     data = Numeric.of(block.condition.config).data
     # conditions that differ only in how the data are presented share one copy
     fields = tuple(sorted((key, value) for key, value in vars(data).items() if key not in PRESENTATION_KEYS))

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 import torch
 
 from suite.execution.attempt import Failure, attempt, named
+from suite.execution.crew import dismiss
 from suite.vocabulary import Block, Trace
 
 Handle = TypeVar("Handle")
@@ -47,7 +48,10 @@ class Fleet(Protocol[Handle]):
 def run_chunk(chunk: Chunk, data_dir: str) -> list[Result]:
     """What a job does: its blocks one after another. The dataset is read there, from ``data_dir``."""
     torch.set_num_threads(1)
-    return [attempt(block, data_dir) for block in chunk]
+    try:
+        return [attempt(block, data_dir) for block in chunk]
+    finally:
+        dismiss()
 
 
 def run_on(

@@ -28,16 +28,21 @@ def work(block: Block) -> int:
     return int(config["train"]["steps"]) * block.count * products
 
 
-def places(executor: Executor, device: str, cores: int) -> list[int | None]:
-    """One worker each: the index of a GPU, or None for a core. Raises RequestError for a GPU that is not there."""
+def places(executor: Executor, device: str, cores: int) -> list[tuple[int, ...]]:
+    """One worker each: the indices of its GPUs, of which there is one for each process that shares its batches, or nothing where it
+    takes cores. Raises RequestError for a GPU that is not there, or where there are too few for one worker.
+    """
+    ranks = executor.data_parallel
     if not device.startswith("cuda"):
-        return [None] * (executor.workers or cores)
+        return [()] * (executor.workers or max(cores // ranks, 1))
     found = torch.cuda.device_count()
     wanted = _indices(executor.devices, found)
     absent = [index for index in wanted if index >= found]
     if absent:
         raise RequestError(f"executor.devices={executor.devices}: there is no GPU {absent[0]}; this machine has {found}, counted from 0")
-    return [*wanted]
+    if len(wanted) < ranks:
+        raise RequestError(f"executor.data_parallel={ranks} takes {ranks} GPUs, and executor.devices={executor.devices} has {len(wanted)}")
+    return [tuple(wanted[first : first + ranks]) for first in range(0, len(wanted) - ranks + 1, ranks)]
 
 
 def _indices(devices: Any, found: int) -> list[int]:

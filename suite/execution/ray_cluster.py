@@ -43,8 +43,13 @@ class RayFleet:
         self.task = ray.remote(num_cpus=1, max_retries=3)(run_chunk)
 
     def submit(self, chunks: Sequence[Chunk]) -> list[ObjectRef[list[Result]]]:
-        """One task per chunk."""
-        return [self.task.options(num_gpus=int(chunk[0].device.startswith("cuda"))).remote(chunk, self.data_dir) for chunk in chunks]
+        """One task per chunk, with a core, and on GPUs a GPU, for each process that its blocks take."""
+
+        def needs(chunk: Chunk) -> dict[str, int]:
+            ranks = chunk[0].ranks
+            return {"num_cpus": ranks, "num_gpus": ranks * chunk[0].device.startswith("cuda")}
+
+        return [self.task.options(**needs(chunk)).remote(chunk, self.data_dir) for chunk in chunks]
 
     def wait(self, handles: Sequence[ObjectRef[list[Result]]]) -> list[ObjectRef[list[Result]]]:
         """Those that have ended."""

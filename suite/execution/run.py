@@ -14,11 +14,12 @@ import torch
 
 from suite.config.schema import Executor
 from suite.execution.attempt import Failure, attempt, named
+from suite.execution.crew import dismiss
 from suite.execution.fleet import run_on
 from suite.execution.order import places
 from suite.execution.ray_cluster import RayFleet
 from suite.execution.slurm import SlurmFleet
-from suite.execution.worker import Died, Worker
+from suite.execution.worker import DEATHS, Died, Worker
 from suite.vocabulary import Block, Trace
 
 #: (block, replicate-steps done since the last call, mean dead fraction or None)
@@ -28,8 +29,6 @@ Take = Callable[[], Block | None]
 #: A line for the user: a block had to be done again, and why.
 Tell = Callable[[str], None]
 
-#: How often a block is given to a new worker after its worker died; every time in smaller pieces but the first.
-DEATHS = 3
 #: Seconds between two looks for a free block while some workers have none.
 LOOK_SECONDS = 0.5
 
@@ -47,11 +46,14 @@ def execute(
     if executor.name == "local" and expected > 1:
         yield from _in_workers(take, expected, executor, data_dir, report, tell)
         return
-    while (block := take()) is not None:
-        outcome, said = attempt(block, data_dir, lambda steps, dead, block=block: report(block, steps, dead))  # type: ignore[misc]
-        for line in said:
-            tell(line)
-        yield block, outcome
+    try:
+        while (block := take()) is not None:
+            outcome, said = attempt(block, data_dir, lambda steps, dead, block=block: report(block, steps, dead))  # type: ignore[misc]
+            for line in said:
+                tell(line)
+            yield block, outcome
+    finally:
+        dismiss()
 
 
 def _elsewhere(take: Take, executor: Executor, data_dir: str, report: Report, tell: Tell) -> Iterator[tuple[Block, Trace | Failure]]:
@@ -78,7 +80,7 @@ def _in_workers(
     first = take()
     if first is None:
         return
-    workers = [Worker(gpu) for gpu in places(executor, first.device, os.cpu_count() or 1)[:expected]]
+    workers = [Worker(gpus) for gpus in places(executor, first.device, os.cpu_count() or 1)[:expected]]
     idle = workers[::-1]
     waiting = [first]
     running: dict[Future[tuple[Trace | Failure, list[str]]], tuple[Worker, Block, int]] = {}

@@ -63,8 +63,9 @@ class SlurmFleet:
             self.executor.update_parameters(**{key: value for key, value in optional.items() if value is not None})
 
     def submit(self, chunks: Sequence[Chunk]) -> list[Job[list[Result]]]:
-        """One array job over the chunks; on GPUs one for each."""
-        self.executor.update_parameters(gpus_per_node=int(chunks[0][0].device.startswith("cuda")))
+        """One array job over the chunks; a core, and on GPUs a GPU, for each process that a block takes."""
+        ranks, on_gpu = chunks[0][0].ranks, chunks[0][0].device.startswith("cuda")
+        self.executor.update_parameters(cpus_per_task=ranks, gpus_per_node=ranks * on_gpu)
         with self.executor.batch():
             return [self.executor.submit(ChunkJob(chunk, self.data_dir)) for chunk in chunks]
 

@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
@@ -17,16 +17,19 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+#: How often a block is given to a new process after its process died; every time in smaller pieces but the first.
+DEATHS = 3
+
 
 class Died(RuntimeError):
     """The process ended before its task did; the message says how."""
 
 
 class Worker:
-    """A process, started when it is first given something to do. Of the GPUs it sees the one it is given."""
+    """A process, started when it is first given something to do. Of the GPUs it sees those it is given."""
 
-    def __init__(self, gpu: int | None = None) -> None:
-        self.gpu = gpu
+    def __init__(self, gpus: Sequence[int] = ()) -> None:
+        self.gpus = tuple(gpus)
         self.pool: ProcessPoolExecutor | None = None
         self.process: Any = None
         self.future: Future[Any] | None = None
@@ -35,7 +38,7 @@ class Worker:
         """Begin a task."""
         if self.pool is None:
             # spawn: a forked child of a process that holds OpenMP or CUDA state may hang
-            self.pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(self.gpu,))
+            self.pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(self.gpus,))
         # Ctrl-C reaches every process of a terminal; the parent alone decides, from the child's first instruction on
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -54,7 +57,7 @@ class Worker:
             process, pool, self.pool, self.process = self.process, self.pool, None, None
             if pool is not None:
                 pool.shutdown(wait=True)  # its own thread collects the exit code
-            raise Died(_how(None if process is None else process.exitcode)) from None
+            raise Died(how_it_ended(None if process is None else process.exitcode)) from None
 
     def stop(self) -> None:
         """End the process, whatever it is doing; a task under way is dropped."""
@@ -66,24 +69,25 @@ class Worker:
         self.pool = None
 
 
-def _how(code: int | None) -> str:
+def how_it_ended(code: int | None) -> str:
+    """In words, from its exit code."""
     if code is None or code >= 0:
         return f"ended (exit code {code})"
     by = "for want of memory, perhaps" if -code == signal.SIGKILL else "by a fault in compiled code, perhaps"
     return f"was killed by signal {-code} ({by})"
 
 
-def _begin(gpu: int | None) -> None:
-    if gpu is not None:
-        # before anything touches CUDA, for which this one is then the first and only
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
+def _begin(gpus: Sequence[int]) -> None:
+    if gpus:
+        # before anything touches CUDA, for which these are then all there are
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
     import torch
 
     torch.set_num_threads(1)
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    threading.Thread(target=end_with_parent, name="parent", daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """A worker whose parent was killed would wait for tasks for ever."""
     parent = multiprocessing.parent_process()
     if parent is not None:

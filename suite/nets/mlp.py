@@ -6,7 +6,7 @@ an input [replicate, batch, in]. Each replicate's slice of every operation is in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from suite.config.schema import Model
 from suite.nets.activations import ACTIVATIONS
-from suite.nets.norms import batch_norm, batch_statistics, layer_norm, updated_running
+from suite.nets.norms import batch_norm, batch_statistics, layer_norm, shared_statistics, updated_running
 
 Parameters = dict[str, Tensor]
 Buffers = dict[str, Tensor]
@@ -55,6 +55,8 @@ class Mlp:
     skip: bool = False
     skip_scale: float = 1.0
     output_unit: str = "linear"
+    #: Sums a tensor, with its gradient, over the processes that share a batch; None where the batch is all here.
+    across: Callable[[Tensor], Tensor] | None = None
 
     @staticmethod
     def of(model: Model, inputs: int, outputs: int) -> Mlp:
@@ -236,12 +238,18 @@ class Mlp:
         mean_key, var_key = f"{layer}.running_mean", f"{layer}.running_var"
         if not training:
             return batch_norm(values, scale, shift, buffers[mean_key], buffers[var_key])
-        normal, mean, var = self.standardised(layer, values, scale, shift)
-        count = values.shape[1]
+        if self.across is None:
+            normal, mean, var = self.standardised(layer, values, scale, shift)
+            count = values.shape[1]
+            unbiased: float | Tensor = count / max(count - 1, 1)
+        else:
+            mean, var, total = shared_statistics(values, self.across)
+            normal = batch_norm(values, scale, shift, mean, var)
+            unbiased = total / (total - 1).clamp(min=1)
         variances.append(var.detach())
         new_buffers[mean_key] = updated_running(buffers[mean_key], mean.detach())
         # torch keeps the unbiased variance in the running statistic and uses the biased one in the pass
-        new_buffers[var_key] = updated_running(buffers[var_key], var.detach() * (count / max(count - 1, 1)))
+        new_buffers[var_key] = updated_running(buffers[var_key], var.detach() * unbiased)
         return normal
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -48,6 +50,20 @@ def batch_statistics(
     """Mean and biased variance of each unit over the batch."""
     var, mean = torch.var_mean(values, dim=1, correction=0)
     return mean, var
+
+
+def shared_statistics(
+    values: Float[Tensor, "replicate row unit"], total: Callable[[Tensor], Tensor]
+) -> tuple[Float[Tensor, "replicate unit"], Float[Tensor, "replicate unit"], Float[Tensor, ""]]:
+    """Mean and biased variance of each unit over the rows of all processes, and their number; ``total`` sums over the processes. In two
+    passes, so that a mean far from zero costs no digits.
+    """
+    sums = torch.cat([values.sum(dim=1).flatten(), values.new_tensor([values.shape[1]])])
+    summed = total(sums)
+    count = summed[-1].detach()
+    mean = summed[:-1].view(values.shape[0], values.shape[2]) / count
+    var = total((values - mean[:, None, :]).square().sum(dim=1)) / count
+    return mean, var, count
 
 
 def updated_running(running: Float[Tensor, "replicate unit"], batch: Float[Tensor, "replicate unit"]) -> Float[Tensor, "replicate unit"]:

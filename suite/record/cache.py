@@ -36,9 +36,9 @@ def code_fingerprint() -> str:
 
 
 def block_key(block: Block, data: Mapping[str, str], code: str, torch_version: str, native: str) -> str:
-    """SHA-256 over configuration (precision and engine path included), replicates, seed, device type, data, code and the versions of torch
-    and of NumPy, which draws the initial weights; on the native and compiled paths also the fingerprint of the native step, which names
-    the C++ compiler and the processor.
+    """SHA-256 over configuration (precision and engine path included), replicates, seed, device type, the number of processes that share
+    a batch, data, code and the versions of torch and of NumPy, which draws the initial weights; on the native and compiled paths also
+    the fingerprint of the native step, which names the C++ compiler and the processor.
     The condition's name is not part of it.
     """
     parts = {
@@ -47,6 +47,7 @@ def block_key(block: Block, data: Mapping[str, str], code: str, torch_version: s
         "count": block.count,
         "seed": block.seed,
         "device": block.device.split(":")[0],
+        "ranks": block.ranks,
         "data": data,
         "code": code,
         "torch": torch_version,

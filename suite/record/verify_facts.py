@@ -12,10 +12,21 @@ import numpy as np
 
 from suite.record.canonical import plan_sha256
 from suite.record.verify_files import Parts
-from suite.vocabulary import Plan
+from suite.vocabulary import MOST_RANKS, Plan
 
 #: Facts whose change lets numbers be rounded differently (the device's own are added where it is a GPU).
-ROUNDING = ("device", "precision", "engine", "native", "packages.torch", "packages.numpy", "platform.machine", "cpu.model")
+ROUNDING = (
+    "device",
+    "precision",
+    "engine",
+    "native",
+    "data_parallel.ranks",
+    "data_parallel.backend",
+    "packages.torch",
+    "packages.numpy",
+    "platform.machine",
+    "cpu.model",
+)
 GPU = ("torch.gpus", "torch.cuda_version")
 #: Facts of one run, which no repetition shares.
 OWN = (
@@ -106,6 +117,8 @@ def _provenance(plan: Plan, facts: Mapping[str, Any]) -> Iterator[str]:
         yield "native: there is " + (
             "no fingerprint of the compiled step, which the plan uses" if native else "one, and the plan uses none"
         )
+    if "data_parallel" in facts and ranks_in(facts) == 1:
+        yield "data_parallel: its ranks are no number of processes above 1"
     git = facts.get("git")
     if isinstance(git, Mapping) and not (bool(git.get("dirty")) == bool(git.get("changed")) == (git.get("diff_sha256") is not None)):
         yield "git: dirty, changed and diff_sha256 do not fit each other"
@@ -120,6 +133,13 @@ def _provenance(plan: Plan, facts: Mapping[str, Any]) -> Iterator[str]:
             yield "sealed.at is later than the end of the study"
     except (KeyError, TypeError, ValueError):
         yield "started, finished, seconds or sealed: missing or not times"
+
+
+def ranks_in(facts: Mapping[str, Any]) -> int:
+    """How many processes shared every batch, by a record's provenance; 1 where it says nothing that could be."""
+    found = facts.get("data_parallel")
+    ranks = found.get("ranks") if isinstance(found, Mapping) else None
+    return ranks if type(ranks) is int and 1 < ranks <= MOST_RANKS else 1
 
 
 def _timings(plan: Plan, timings: Mapping[str, Any]) -> Iterator[str]:

@@ -86,7 +86,9 @@ def show_dry_run(
         )
     console.print(table)
     _print_demand(plan, demand(plan, blocks, each, datasets, settings), len(blocks), console)
-    console.print(engine_line(plan, asked), highlight=False, soft_wrap=True)
+    console.print(engine_line(plan, asked, settings.executor.data_parallel), highlight=False, soft_wrap=True)
+    if settings.executor.data_parallel > 1:
+        console.print("times and memory are those of one process with the whole of every batch", highlight=False, soft_wrap=True)
     if plan.timed:
         console.print(timed_line(plan, settings.executor), highlight=False, soft_wrap=True)
     inferred = sum(hypothesis.test != "exact" for hypothesis in plan.hypotheses)

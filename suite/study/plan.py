@@ -11,8 +11,9 @@ import torch
 from suite.config.choices import FULL_MATRIX, FULL_MATRIX_LIMIT
 from suite.config.compose import StudyRequest
 from suite.config.numeric import Numeric
-from suite.config.schema import PRESENTATION_KEYS, Data, Start
+from suite.config.schema import PRESENTATION_KEYS, Data, Executor, Start
 from suite.data import Dataset, load
+from suite.execution.crew import backend_of
 from suite.nets.cnn import Cnn
 from suite.nets.passes import PASS_ELEMENTS
 from suite.nets.resnet import ResNet
@@ -21,6 +22,7 @@ from suite.selection import select
 from suite.study.timed import rounds, timed_block_size
 from suite.training import compiled, native
 from suite.training.curvature import count_parameters
+from suite.training.data_parallel import why_not_parallel
 from suite.training.engine import layout_of, network_of
 from suite.training.paths import path_of, why_not_compiled, why_not_native
 from suite.vocabulary import Block, Condition, Plan, RequestError
@@ -69,7 +71,8 @@ def make_plan(request: StudyRequest, datasets: Mapping[str, Dataset]) -> Plan:
     block_size = timed_block_size(request)
     for condition in request.conditions:
         _check_fit(condition, datasets[data_key(Numeric.of(condition.config))])
-    conditions = tuple(_with_path(condition, datasets, device) for condition in request.conditions)
+    ranks = ranks_of(settings.executor, device)
+    conditions = tuple(_with_path(condition, datasets, device, ranks) for condition in request.conditions)
     for hypothesis in spec.hypotheses:
         for condition in (c for selection in hypothesis.selections.values() for c in select(request.conditions, selection)):
             numeric = Numeric.of(condition.config)
@@ -101,10 +104,26 @@ def make_plan(request: StudyRequest, datasets: Mapping[str, Dataset]) -> Plan:
     )
 
 
-def _with_path(condition: Condition, datasets: Mapping[str, Dataset], device: str) -> Condition:
+def ranks_of(executor: Executor, device: str) -> int:
+    """How many processes train a block together. Raises RequestError where there are too few GPUs for them."""
+    ranks = executor.data_parallel
+    # on a cluster the GPUs are elsewhere
+    if ranks > 1 and device == "cuda" and executor.name in ("serial", "local"):
+        found = torch.cuda.device_count()
+        if found < ranks:
+            raise RequestError(f"executor.data_parallel={ranks} takes a GPU per process, and this machine has {found}")
+    return ranks
+
+
+def _with_path(condition: Condition, datasets: Mapping[str, Dataset], device: str, ranks: int) -> Condition:
     """The condition with its way through the engine settled. Raises RequestError where it names one that cannot serve it."""
     numeric = Numeric.of(condition.config)
-    net = network_of(numeric, datasets[data_key(numeric)])
+    dataset = datasets[data_key(numeric)]
+    net = network_of(numeric, dataset)
+    if ranks > 1:
+        if reason := why_not_parallel(numeric, len(dataset.train_x), ranks):
+            raise RequestError(f"condition {condition.name!r}: executor.data_parallel={ranks} cannot train it: {reason}")
+        return replace(condition, config={**condition.config, "engine": {"path": "eager"}})
     if numeric.engine.path == "native" and (reason := why_not_native(numeric, net, device)):
         raise RequestError(f"condition {condition.name!r}: engine.path=native cannot serve it: {reason}; use engine.path=auto")
     path = path_of(numeric, net, device)
@@ -115,13 +134,15 @@ def _with_path(condition: Condition, datasets: Mapping[str, Dataset], device: st
     return replace(condition, config={**condition.config, "engine": {"path": path}})
 
 
-def engine_line(plan: Plan, asked: Sequence[Condition] = ()) -> str:
+def engine_line(plan: Plan, asked: Sequence[Condition] = (), ranks: int = 1) -> str:
     """Which way the conditions take through the engine, in one line; where a compiler is what is missing, the line says so.
     ``asked`` are the conditions as they were requested.
     """
     paths = [condition.config["engine"]["path"] for condition in plan.conditions]
     count = {path: paths.count(path) for path in dict.fromkeys(paths)}
     line = "engine: " + ", ".join(f"{path} for {number} of {len(paths)} conditions" for path, number in count.items())
+    if ranks > 1:
+        return f"{line}; every batch shared by {ranks} processes ({backend_of(plan.device)})"
     if "native" not in count and plan.device == "cpu" and (reason := native.available()):
         line += f" (the native path is not available: {reason})"
     if any(condition.config["engine"]["path"] == "compiled" for condition in asked) and "compiled" not in count:
@@ -177,9 +198,9 @@ def _check_units(start: Start, hidden: tuple[int, ...], where: str) -> None:
             raise RequestError(f"{where}: start.units={start.units} exceeds the {hidden[layer - 1]} units of hidden layer {layer}")
 
 
-def blocks_of(plan: Plan, block_size: int | None, datasets: Mapping[str, Dataset] | None = None) -> tuple[Block, ...]:
+def blocks_of(plan: Plan, block_size: int | None, datasets: Mapping[str, Dataset] | None = None, ranks: int = 1) -> tuple[Block, ...]:
     """The plan's units of work, condition by condition. The block size cannot change a number; where none is asked for, ``datasets``
-    (the plan's) let it fit the network. Where the plan fixes it, for clocks, blocks come in rounds.
+    (the plan's) let it fit the network. Where the plan fixes it, for clocks, blocks come in rounds. ``ranks`` processes train each.
     """
     if plan.block_size is not None:
         order = rounds(plan.conditions, plan.replicates, plan.block_size)
@@ -189,7 +210,7 @@ def blocks_of(plan: Plan, block_size: int | None, datasets: Mapping[str, Dataset
         return block_size or (_block_size(Numeric.of(condition.config), datasets, plan.device) if datasets else BLOCK_SIZE)
 
     return tuple(
-        Block(condition, first, min(size(condition), plan.replicates - first), plan.seed, plan.device)
+        Block(condition, first, min(size(condition), plan.replicates - first), plan.seed, plan.device, ranks)
         for condition in plan.conditions
         for first in range(0, plan.replicates, size(condition))
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -22,6 +23,7 @@ from suite.report import terminal
 from suite.study.plan import blocks_of, data_key, datasets_of, device_of
 from suite.study.work import replicate_steps
 from suite.training import compiled
+from suite.training.data_parallel import why_not_parallel
 from suite.training.device import settle
 from suite.training.engine import network_of
 from suite.training.paths import why_not_compiled, why_not_native
@@ -31,7 +33,7 @@ from suite.vocabulary import Block, Condition, Plan, RequestError, RunFailed, Tr
 @dataclass(frozen=True)
 class Repetition:
     """A plan as it is repeated here: device, precision and path may be other ones. ``changes`` says which, in words; ``blocks`` is
-    the part to repeat of ``total``.
+    the part to repeat of ``total``, each trained by ``ranks`` processes together.
     """
 
     plan: Plan
@@ -39,12 +41,14 @@ class Repetition:
     blocks: tuple[Block, ...]
     total: int
     changes: tuple[str, ...]
+    ranks: int = 1
 
 
 def prepare(
-    plan: Plan, device: str | None, precision: str | None, block_size: int | None, sample: int | None, seed: int, data_dir: str
+    plan: Plan, device: str | None, precision: str | None, block_size: int | None, sample: int | None, seed: int, data_dir: str, ranks: int
 ) -> Repetition:
-    """Load the data, settle where each condition runs, and choose the blocks.
+    """Load the data, settle where each condition runs, and choose the blocks. ``ranks`` processes shared the record's batches; the same
+    number do here, on GPUs if there are enough.
 
     Raises RequestError where the plan's configuration is none, or the data are not here.
     """
@@ -67,10 +71,20 @@ def prepare(
         settled.append(condition)
         if reason and (line := f"on the eager path where the record took the {taken} one ({reason})") not in changes:
             changes.append(line)
+    if ranks > 1 and not _shareable(settled, datasets, here, ranks):
+        changes.append(f"in one process where the record took {ranks}")
+        ranks = 1
     there = replace(plan, conditions=tuple(settled), device=here)
-    blocks = blocks_of(there, block_size, datasets)
+    blocks = blocks_of(there, block_size, datasets, ranks)
     chosen = blocks if sample is None else sampled(plan, blocks, sample, seed)
-    return Repetition(there, datasets, chosen, len(blocks), tuple(changes))
+    return Repetition(there, datasets, chosen, len(blocks), tuple(changes), ranks)
+
+
+def _shareable(conditions: Sequence[Condition], datasets: Mapping[str, Dataset], device: str, ranks: int) -> bool:
+    """Whether so many processes can share the batches here, in the precision that is asked for."""
+    numerics = [Numeric.of(condition.config) for condition in conditions]
+    fits = all(why_not_parallel(numeric, len(datasets[data_key(numeric)].train_x), ranks) is None for numeric in numerics)
+    return fits and (device != "cuda" or torch.cuda.device_count() >= ranks)
 
 
 def _check(condition: Condition) -> None:

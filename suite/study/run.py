@@ -14,6 +14,7 @@ from rich.console import Console
 from suite.config.compose import StudyRequest
 from suite.config.numeric import Numeric
 from suite.data import Dataset
+from suite.execution.crew import backend_of
 from suite.record import cache, provenance
 from suite.record.canonical import study_id
 from suite.record.lease import Holder, Leases
@@ -50,7 +51,8 @@ def run_study(request: StudyRequest, waiting: MirrorProcess | None = None) -> in
     datasets = datasets_of(request.conditions, settings.data_dir)
     plan = make_plan(request, datasets)
     settle(plan.device)
-    blocks = blocks_of(plan, settings.executor.block_size, datasets)
+    ranks = settings.executor.data_parallel
+    blocks = blocks_of(plan, settings.executor.block_size, datasets, ranks)
     if settings.dry_run:
         show_dry_run(plan, blocks, datasets, settings, console, request.conditions)
         return DONE
@@ -62,7 +64,7 @@ def run_study(request: StudyRequest, waiting: MirrorProcess | None = None) -> in
             _announce(plan, leases.take(f"study-{plan.scenario}"), study, console)
             with leases.hold(RECORDS, lambda holder: _wait_for(holder, console)):
                 sealed = provenance.sealing_of(seal(plan, results_dir), plan) or provenance.sealed_now()
-            console.print(engine_line(plan, request.conditions), highlight=False, soft_wrap=True)
+            console.print(engine_line(plan, request.conditions, ranks), highlight=False, soft_wrap=True)
             if plan.timed:
                 console.print(timed_line(plan, settings.executor), highlight=False, soft_wrap=True)
             started = datetime.now(UTC)
@@ -74,7 +76,7 @@ def run_study(request: StudyRequest, waiting: MirrorProcess | None = None) -> in
                 if waiting is not None:
                     waiting.open()
                 traces = list(traces_of(blocks, _keys(blocks, datasets), settings, leases, console))
-            finished = _decided(plan, merged(plan.conditions, traces), started, sealed)
+            finished = _decided(plan, merged(plan.conditions, traces), started, sealed, ranks)
             numbers = number_files(finished)
             if waiting is not None:
                 waiting.begin(numbers, results_dir / plan.scenario)
@@ -137,15 +139,18 @@ def _keys(blocks: Sequence[Block], datasets: Mapping[str, Dataset]) -> dict[int,
     return {id(block): key(block) for block in blocks}
 
 
-def _decided(plan: Plan, traces: Mapping[str, Trace], started: datetime, sealed: Mapping[str, Any]) -> Study:
-    return Study(study_id(plan), plan, outcome_of(plan, traces), traces, {**facts_of(plan, started), "sealed": dict(sealed)})
+def _decided(plan: Plan, traces: Mapping[str, Trace], started: datetime, sealed: Mapping[str, Any], ranks: int) -> Study:
+    return Study(study_id(plan), plan, outcome_of(plan, traces), traces, {**facts_of(plan, started, ranks), "sealed": dict(sealed)})
 
 
-def facts_of(plan: Plan, started: datetime) -> dict[str, Any]:
-    """How and where the plan is run, now: what the record keeps as its provenance."""
+def facts_of(plan: Plan, started: datetime, ranks: int = 1) -> dict[str, Any]:
+    """How and where the plan is run, now, by so many processes to a batch: what the record keeps as its provenance."""
     facts = provenance.gather(plan, started, datetime.now(UTC), torch_facts())
     if any(condition.config["engine"]["path"] in ("native", "compiled") for condition in plan.conditions):
         facts["native"] = native.fingerprint()
+    if ranks > 1:
+        # sums in another order: no part of the plan, but what a number's last digits depend on
+        facts["data_parallel"] = {"ranks": ranks, "backend": backend_of(plan.device)}
     if plan.timed:
         facts["timing"] = {**clock.described(plan.device), "block_size": plan.block_size, "load": round(os.getloadavg()[0], 2)}
     return facts

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from suite.record.atomic import write_text
 from suite.record.canonical import study_id, to_json
-from suite.record.verify_facts import Difference, check_facts, differences
+from suite.record.verify_facts import Difference, check_facts, differences, ranks_in
 from suite.record.verify_files import Fault, Parts, read_parts
 from suite.record.verify_numbers import EXACT, Comparison, tolerance_for
 from suite.report import terminal, verification
@@ -109,7 +109,14 @@ def verify_record(folder: Path, request: VerifyRequest, console: Console) -> dic
         return body | _finding(parts, notes, [], None, None)
     try:
         repetition = prepare(
-            parts.plan, request.device, request.precision, request.executor.block_size, request.sample, request.seed, request.data_dir
+            parts.plan,
+            request.device,
+            request.precision,
+            request.executor.block_size,
+            request.sample,
+            request.seed,
+            request.data_dir,
+            ranks_in(parts.provenance),
         )
     except RequestError as error:
         if str(error).startswith("plan.json: "):
@@ -132,7 +139,7 @@ def _differences(parts: Parts, repetition: Repetition) -> list[Difference]:
     """What is other here than it was for the record: the facts of both, with the data as they are here."""
     assert parts.plan is not None and parts.provenance is not None
     sums = {key: dict(dataset.checksums) for key, dataset in repetition.datasets.items()}
-    here = facts_of(replace(repetition.plan, data=sums), datetime.now(UTC))
+    here = facts_of(replace(repetition.plan, data=sums), datetime.now(UTC), repetition.ranks)
     then = {**parts.provenance, "device": parts.plan.device}
     found = differences(then, {**here, "device": repetition.plan.device}, repetition.plan.device)
     return found + [Difference("repeated", None, change, "rounding") for change in repetition.changes]

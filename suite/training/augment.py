@@ -62,11 +62,15 @@ class Augment:
             found[:, :, 2] = generator(self.seed, replicate, f"{self.purpose}/flip/chunk{chunk}").integers(0, 2, (CHUNK, batch))
         return found
 
-    def inputs(self, values: Float[Tensor, "replicate batch feature"], step: int) -> Float[Tensor, "replicate batch feature"]:
-        """The batch of one step, each image cropped and mirrored by its own draws; no value is computed, only picked."""
+    def inputs(
+        self, values: Float[Tensor, "replicate batch feature"], step: int, whole: int | None = None, share: slice = slice(None)
+    ) -> Float[Tensor, "replicate batch feature"]:
+        """The batch of one step, each image cropped and mirrored by its own draws; no value is computed, only picked. ``values`` may be
+        the ``share`` of a batch of ``whole`` examples.
+        """
         rows, columns, colours = self.image
         count, batch = values.shape[:2]
-        top, left, mirrored = torch.from_numpy(self.draws(step, batch).copy()).to(values.device).flatten(0, 1).unbind(1)
+        top, left, mirrored = torch.from_numpy(self.draws(step, whole or batch)[:, share].copy()).to(values.device).flatten(0, 1).unbind(1)
         images = values.reshape(-1, rows, columns, colours)
         bordered = F.pad(images, (0, 0, *(self.crop,) * 4), value=self.black)
         down = top[:, None] + torch.arange(rows, device=values.device)

@@ -107,13 +107,13 @@ class EagerSteps:
         for step in range(indices.shape[1]):
             batch = batch_of(self.task.data, chosen[:, step])
             if self.augment is not None:
-                batch = self.augment.inputs(batch[0], first + step), batch[1]
+                batch = self.augmented(self.augment, batch[0], first + step), batch[1]
             if self.task.shift is not None:
                 batch = self.task.shift.inputs(batch[0]), self.task.shift.targets(batch[1])
             loss, gradients, forward = self.backward(state, batch)
             losses.append(loss)
             if "batch_dead" in self.watched:
-                dead.append(torch.cat([largest(pre.detach()) <= 0 for pre in forward.pre], dim=1).to(torch.float64).mean(dim=1))
+                dead.append((self.tops(forward) <= 0).to(torch.float64).mean(dim=1))
             if "grad_peak" in self.watched:
                 for name, gradient in gradients.items():
                     size = gradient.flatten(1).abs().amax(dim=1)
@@ -127,7 +127,7 @@ class EagerSteps:
             peak,
             torch.stack(dead, dim=1) if dead else torch.empty(len(loss), 0),
             gradients,
-            tuple(pre.detach() for pre in forward.pre),
+            self.pre(forward),
             forward.variance,
             affine,
             torch.stack(losses, dim=1),
@@ -135,8 +135,20 @@ class EagerSteps:
         )
 
     def backward(self, state: State, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor], Forward]:
-        """The function of this name."""
+        """Loss and gradient of one step's batch, and the pass they came from."""
         return backward(state, self.task, batch)
+
+    def augmented(self, augment: Augment, inputs: Tensor, step: int) -> Tensor:
+        """The images of one step as they are shown."""
+        return augment.inputs(inputs, step)
+
+    def tops(self, forward: Forward) -> Tensor:
+        """The largest pre-activation of every hidden unit over the batch [replicate, unit]."""
+        return torch.cat([largest(pre.detach()) for pre in forward.pre], dim=1)
+
+    def pre(self, forward: Forward) -> tuple[Tensor, ...]:
+        """The batch's pre-activations [replicate, batch, unit] per hidden layer."""
+        return tuple(pre.detach() for pre in forward.pre)
 
     def look(self, state: State) -> Pass:
         """The whole training and test sets through the stack as it stands."""

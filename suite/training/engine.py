@@ -31,6 +31,7 @@ from suite.training.eager import State
 from suite.training.evaluate import Task, activations, outputs, pre_activations, sampled_pre_activations, training_loss
 from suite.training.losses import LOSSES, Loss, constant_loss, with_target_scale
 from suite.training.paths import DTYPES, Steps, steps_of
+from suite.training.ranks import Ranks
 from suite.vocabulary import Block, RequestError, Trace
 
 #: Indices of batches held at once; bounds memory, never numbers.
@@ -105,21 +106,23 @@ def needs_biases(numeric: Numeric) -> bool:
     return not behind or numeric.start.name in STARTS_OF_BIASES or numeric.remedy.name == "bias_bump"
 
 
-def train_block(block: Block, dataset: Dataset, report: Report | None = None) -> Trace:
-    """Train replicates ``first … first + count - 1`` of one condition and return what the probes saw."""
-    return train(block, dataset, report)[0]
+def train_block(block: Block, dataset: Dataset, report: Report | None = None, ranks: Ranks | None = None) -> Trace:
+    """Train replicates ``first … first + count - 1`` of one condition and return what the probes saw. Among
+    ``ranks`` each calls this alike, trains on its slice of every batch, and gets the same trace.
+    """
+    return train(block, dataset, report, ranks)[0]
 
 
-def train(block: Block, dataset: Dataset, report: Report | None = None) -> tuple[Trace, State]:
+def train(block: Block, dataset: Dataset, report: Report | None = None, ranks: Ranks | None = None) -> tuple[Trace, State]:
     """As ``train_block``, with the stack as it stands at the end.
 
     A replicate alone is trained with its successor beside it, which is then dropped: reductions to a single output
     take another path through the kernels, and its last bits would depend on the company it keeps.
     """
     if block.count > 1:
-        return _train(block, dataset, report)
+        return _train(block, dataset, report, ranks)
     halved = None if report is None else lambda steps, dead: report(steps // 2, dead)
-    trace, state = _train(replace(block, count=2), dataset, halved)
+    trace, state = _train(replace(block, count=2), dataset, halved, ranks)
     alone = replace(
         trace,
         curves={name: curve[:1] for name, curve in trace.curves.items()},
@@ -133,7 +136,7 @@ def train(block: Block, dataset: Dataset, report: Report | None = None) -> tuple
     return alone, state
 
 
-def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace, State]:
+def _train(block: Block, dataset: Dataset, report: Report | None, ranks: Ranks | None) -> tuple[Trace, State]:
     numeric = Numeric.of(block.condition.config)
     device = torch.device(block.device)
     dtype = DTYPES[numeric.precision]
@@ -145,7 +148,7 @@ def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace
     probes = registry.build(numeric.probes, layout)
     watched = frozenset[Watch]().union(*(probe.watches() for probe in probes))
     # as of the batches before a later start, so of their crops: the recorded steps see those of every other condition
-    steps_run = steps_of(numeric, task, watched, augment=Augment.of(numeric, dataset, block.seed, replicates, "prelude"))
+    steps_run = steps_of(numeric, task, watched, augment=Augment.of(numeric, dataset, block.seed, replicates, "prelude"), ranks=ranks)
     augment = Augment.of(numeric, dataset, block.seed, replicates)
 
     parameters, buffers = initial_parameters(net, numeric.model, block.seed, replicates, device, dtype)
@@ -163,7 +166,7 @@ def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace
     observed.evaluate(0, state, steps_run, task, clock)
     with clock("train"):
         task = course.turn(0, state, task)
-        steps_run = steps_of(numeric, task, watched, every_step, augment)
+        steps_run = steps_of(numeric, task, watched, every_step, augment, ranks)
     for first, steps, evaluated in stretches(numeric.train.steps, numeric.probes.every, longest, course.cuts):
         with clock("order"):
             indices = order.stretch(first, steps)
@@ -180,7 +183,7 @@ def _train(block: Block, dataset: Dataset, report: Report | None) -> tuple[Trace
         if first + steps in course.cuts:
             with clock("train"):
                 task = course.turn(first + steps, state, task)
-                steps_run = steps_of(numeric, task, watched, every_step, augment)
+                steps_run = steps_of(numeric, task, watched, every_step, augment, ranks)
     with clock("probe"):
         summaries = observed.summaries()
         observed.follow()

@@ -24,8 +24,10 @@ from suite.probes.views import Stretch, UnitStatistics, Watch
 from suite.training import native
 from suite.training.augment import Augment
 from suite.training.compiled import CompiledSteps
+from suite.training.data_parallel import ParallelSteps
 from suite.training.eager import EagerSteps, EveryStep, State
 from suite.training.evaluate import Pass, Task
+from suite.training.ranks import Ranks
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -115,11 +117,18 @@ def path_of(numeric: Numeric, net: Mlp, device: str) -> str:
 
 
 def steps_of(
-    numeric: Numeric, task: Task, watched: frozenset[Watch], every_step: EveryStep | None = None, augment: Augment | None = None
+    numeric: Numeric,
+    task: Task,
+    watched: frozenset[Watch],
+    every_step: EveryStep | None = None,
+    augment: Augment | None = None,
+    ranks: Ranks | None = None,
 ) -> Steps:
     """The steps of a condition's path; ``every_step`` is called after each update and ``augment`` changes the batches, on the eager
-    path only.
+    path only. Between several ``ranks`` they are that path's.
     """
+    if ranks is not None:
+        return ParallelSteps(task, watched, ranks, numeric.train.clip, every_step, augment)
     path = path_of(numeric, task.net, task.data.train_x.device.type)
     if path == "native":
         return NativeSteps(numeric, task)

@@ -31,11 +31,15 @@ def test_larger_blocks_go_first():
 @pytest.mark.parametrize(
     ("executor", "device", "expected"),
     [
-        (Executor("local"), "cpu", [None, None, None]),
-        (Executor("local", workers=2, devices=[1]), "cpu", [None, None]),
-        (Executor("local", workers=1), "cuda", [0, 1, 2, 3]),
-        (Executor("local", devices=2), "cuda", [0, 1]),
-        (Executor("local", devices=[3, 1]), "cuda", [3, 1]),
+        (Executor("local"), "cpu", [(), (), ()]),
+        (Executor("local", workers=2, devices=[1]), "cpu", [(), ()]),
+        (Executor("local", workers=1), "cuda", [(0,), (1,), (2,), (3,)]),
+        (Executor("local", devices=2), "cuda", [(0,), (1,)]),
+        (Executor("local", devices=[3, 1]), "cuda", [(3,), (1,)]),
+        (Executor("local", data_parallel=2), "cpu", [()]),
+        (Executor("local", data_parallel=8), "cpu", [()]),
+        (Executor("local", data_parallel=2), "cuda", [(0, 1), (2, 3)]),
+        (Executor("local", data_parallel=2, devices=[3, 0, 2]), "cuda", [(3, 0)]),
     ],
 )
 def test_a_worker_per_core_or_per_gpu_asked_for(monkeypatch, executor, device, expected):
@@ -49,10 +53,16 @@ def test_a_gpu_that_is_not_there(monkeypatch):
         places(Executor("local", devices=[0, 2]), "cuda", cores=3)
 
 
-def test_a_worker_sees_its_own_gpu():
-    workers = [Worker(3), Worker(1)]
+def test_too_few_gpus_for_one_worker(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    with pytest.raises(RequestError, match=r"executor\.data_parallel=3 takes 3 GPUs, and executor\.devices=2 has 2"):
+        places(Executor("local", data_parallel=3, devices=2), "cuda", cores=3)
+
+
+def test_a_worker_sees_its_own_gpus():
+    workers = [Worker([3, 0]), Worker([1])]
     try:
-        assert [worker.result(worker.submit(os.getenv, "CUDA_VISIBLE_DEVICES")) for worker in workers] == ["3", "1"]
+        assert [worker.result(worker.submit(os.getenv, "CUDA_VISIBLE_DEVICES")) for worker in workers] == ["3,0", "1"]
     finally:
         for worker in workers:
             worker.stop()
