@@ -83,19 +83,23 @@ def sorted_units(level: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def raster(name: str, trace: Trace, layers: Sequence[str]) -> Markup:
-    """Rows: units, by replicate and in it by layer; columns: evaluations."""
+    """Rows: units, by replicate and in it by layer, of very many units a part; columns: evaluations."""
     shown = _shown(trace, layers)
     columns = np.unique(np.linspace(0, len(trace.steps) - 1, min(len(trace.steps), COLUMNS)).round().astype(int))
     every = {layer: levels(trace.units[f"state.{layer}"][:shown]) for layer in layers}
     units = sum(level.shape[2] for level in every.values())
-    height = min(5.0, max(0.7, 300.0 / (units * shown)))
+    thinned = min(1.0, ROWS / units)
+    height = min(5.0, max(0.7, 300.0 / (units * shown * thinned)))
     parts: list[Markup] = []
     y = 6.0
     for replicate in range(shown):
         top = y
         for layer, level in every.items():
             rows = sorted_units(level[replicate])[columns].T
-            inner = [tag("title", _told(replicate, layer, rows)), *_runs(rows)]
+            inner = [tag("title", _told(replicate, layer, rows))]
+            if thinned < 1:  # evenly, in their order, so that shares stay what they are
+                rows = rows[np.unique(np.linspace(0, len(rows) - 1, max(1, round(len(rows) * thinned))).round().astype(int))]
+            inner += _runs(rows)
             scale = f"translate({LEFT:g} {y:.2f}) scale({WIDTH / len(columns):.4f} {height:.4f})"
             parts.append(tag("g", *inner, transform=scale, class_="raster"))
             y += len(rows) * height

@@ -65,14 +65,16 @@ class Browser:
         return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
 
     def outside(self) -> list[str]:
-        """Requests since the last call that would have left the machine."""
+        """Requests since the last call that would have left the machine; what a new tab asks of the browser itself does not."""
         asked = []
         for entry in self.driver.get_log("performance"):
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
                 asked.append(message["params"]["request"]["url"])
         return [
-            url for url in asked if urlparse(url).scheme not in ("file", "data", "blob", "about") and urlparse(url).hostname != "127.0.0.1"
+            url
+            for url in asked
+            if urlparse(url).scheme not in ("file", "data", "blob", "about", "chrome") and urlparse(url).hostname != "127.0.0.1"
         ]
 
     def fits(self) -> bool:

@@ -53,6 +53,18 @@ def test_every_cell_of_a_raster_is_drawn_once_in_its_state():
     assert "4 of 5 units dead at some time, 3 at the end, 1 came back" in groups[0].find("title").text
 
 
+def test_of_very_many_units_evenly_chosen_ones_are_drawn():
+    state = np.ones((1, 3, 4000))
+    state[:, :, :1000] = 0  # a quarter
+    study = replace(STUDY.traces["heavy"], units={"state.layer1": state})
+    svg = ET.fromstring(str(raster("heavy", study, ["layer1"])))
+    paths = {path.get("class"): path.get("d").count("M") for path in svg.iter("path")}
+    assert paths["dead"] + paths["alive"] == 512
+    assert paths["dead"] == pytest.approx(128, abs=1)
+    assert float(svg.get("viewBox").split()[3]) < 500
+    assert "1000 of 4000 units dead at some time" in next(svg.iter("g")).find("title").text
+
+
 def test_what_is_read_off_a_raster_are_the_counts():
     at, says = reading(str(raster("plain", STUDY.traces["plain"], ["layer1", "layer2"])))
     assert says[0] == "step 0; 24 dead; of 40 units"
