@@ -68,7 +68,7 @@ def make_plan(request: StudyRequest, datasets: Mapping[str, Dataset]) -> Plan:
     device = device_of(settings.device)
     block_size = timed_block_size(request)
     for condition in request.conditions:
-        _check_fit(condition, datasets[data_key(Numeric.of(condition.config))])
+        check_fit(condition, datasets[data_key(Numeric.of(condition.config))])
     conditions = tuple(_with_path(condition, datasets, device) for condition in request.conditions)
     for hypothesis in spec.hypotheses:
         for condition in (c for selection in hypothesis.selections.values() for c in select(request.conditions, selection)):
@@ -129,7 +129,8 @@ def engine_line(plan: Plan, asked: Sequence[Condition] = ()) -> str:
     return line
 
 
-def _check_fit(condition: Condition, dataset: Dataset) -> None:
+def check_fit(condition: Condition, dataset: Dataset) -> None:
+    """Raises RequestError where a condition asks for what its data cannot give."""
     numeric = Numeric.of(condition.config)
     where = f"condition {condition.name!r}"
     if dataset.classes is None and numeric.train.loss in ("cross_entropy", "hinge"):
