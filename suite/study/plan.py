@@ -138,9 +138,9 @@ def check_fit(condition: Condition, dataset: Dataset) -> None:
     examples = len(dataset.train_x)
     batch = numeric.train.batch_size
     if batch is not None and batch > examples:
-        raise RequestError(f"{where}: train.batch_size={batch} exceeds the {examples} training examples of data={dataset.name}")
+        raise RequestError(f"{where}: train.batch_size={batch} exceeds the {examples} training examples of data={dataset.name}; take fewer")
     if dataset.classes is None and numeric.data.shift == "permuted_labels":
-        raise RequestError(f"{where}: data.shift=permuted_labels needs classes and data={dataset.name} has none")
+        raise RequestError(f"{where}: data.shift=permuted_labels needs classes and data={dataset.name} has none; use permuted_pixels")
     if numeric.data.crop or numeric.data.flip:
         if dataset.image is None:
             raise RequestError(f"{where}: data.crop and data.flip need images and data={dataset.name} has none; use data=digits")
@@ -155,7 +155,9 @@ def check_fit(condition: Condition, dataset: Dataset) -> None:
         numeric.start.name in ("born_dead", "killed", "saturated_hidden", "steepest")
         or {"rollout", "batchnorm_bound"} & set(numeric.probes.extra)
     ):
-        raise RequestError(f"{where}: model.hidden is empty, so there is no hidden layer to make dead or to predict")
+        raise RequestError(
+            f"{where}: model.hidden is empty, so there is no hidden layer to make dead or to predict; give it one, such as [32]"
+        )
     if dataset.classes is not None and numeric.train.loss == "binary_cross_entropy":
         raise RequestError(f"{where}: train.loss=binary_cross_entropy needs targets and data={dataset.name} has classes; use cross_entropy")
     size = count_parameters(net)
@@ -166,16 +168,20 @@ def check_fit(condition: Condition, dataset: Dataset) -> None:
             f"probes.extra={list(numeric.probes.extra)}) and {FULL_MATRIX_LIMIT} is the limit; take fewer units, or kfac or lbfgs"
         )
     if numeric.start.layer is not None and not 1 <= numeric.start.layer <= hidden:
-        raise RequestError(f"{where}: start.layer={numeric.start.layer} is not one of the hidden layers 1 to {hidden}")
+        raise RequestError(f"{where}: start.layer={numeric.start.layer} is not one of the hidden layers; choose 1 to {hidden}")
     _check_units(numeric.start, net.widths, where)
     if numeric.start.alive_on >= examples:
-        raise RequestError(f"{where}: start.alive_on={numeric.start.alive_on} needs more than {examples} training examples")
+        raise RequestError(
+            f"{where}: start.alive_on={numeric.start.alive_on} needs more than {examples} training examples; take fewer than that"
+        )
 
 
 def _check_units(start: Start, hidden: tuple[int, ...], where: str) -> None:
     for layer in range(1, len(hidden) + 1) if start.layer is None else (start.layer,):
         if start.units is not None and start.units > hidden[layer - 1]:
-            raise RequestError(f"{where}: start.units={start.units} exceeds the {hidden[layer - 1]} units of hidden layer {layer}")
+            raise RequestError(
+                f"{where}: start.units={start.units} exceeds the units of hidden layer {layer}; take at most {hidden[layer - 1]}"
+            )
 
 
 def blocks_of(plan: Plan, block_size: int | None, datasets: Mapping[str, Dataset] | None = None) -> tuple[Block, ...]:

@@ -79,7 +79,7 @@ def _check(condition: Condition) -> None:
     where = f"plan.json: condition {condition.name!r}"
     unknown = [key for key in condition.config if key not in NUMERIC_KEYS]
     if unknown:
-        raise RequestError(f"{where}: there is no key {unknown[0]!r}")
+        raise RequestError(f"{where}: there is no key {unknown[0]!r}; repeat it with the version in its provenance.json")
     try:
         settings: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Settings), OmegaConf.create(dict(condition.config))))
         validate(settings, where)
@@ -87,7 +87,7 @@ def _check(condition: Condition) -> None:
     except RequestError:
         raise
     except (OmegaConfBaseException, TypeError, KeyError, ValueError, AttributeError) as error:
-        raise RequestError(f"{where}: {' '.join(str(error).split())}") from error
+        raise RequestError(f"{where}: {' '.join(str(error).split())}; repeat it with the version in its provenance.json") from error
 
 
 def _with_path(condition: Condition, datasets: Mapping[str, Dataset], device: str) -> tuple[Condition, str | None]:

@@ -75,7 +75,7 @@ def _target(request: VerifyRequest) -> Path:
     if not request.every and folder in (target.resolve().parent, *target.resolve().parents):
         raise RequestError(f"--json {target}: lies inside the record, which it would change; name a place outside")
     if not request.folder.is_dir():
-        raise RequestError(f"{request.folder}: there is no such folder")
+        raise RequestError(f"{request.folder}: there is no such folder; name a record, such as results/born_dead")
     near = next(parent for parent in target.resolve().parents if parent.exists())
     if target.is_dir() or not near.is_dir() or not os.access(near, os.W_OK):
         raise RequestError(f"{target}: cannot be written; name another place with --json PATH")

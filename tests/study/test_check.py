@@ -374,7 +374,7 @@ def test_a_dataset_that_is_not_here_is_known_by_its_shape(tmp_path, monkeypatch)
             at("scenario", "conditions", "slow", value={"optimizer.lr": 0.01, "train.batch_size": train + 1}),
         )
         found = [finding.text for finding in checked(tmp_path, change).findings if finding.level == "error"]
-        assert found == [f"condition 'slow': train.batch_size={train + 1} exceeds the {train} training examples of data={name}"]
+        assert found == [f"condition 'slow': train.batch_size={train + 1} exceeds the {train} training examples of data={name}; take fewer"]
 
 
 @pytest.mark.parametrize("name", ["born_dead", "factorial", "observation_cost", "binary_step"])
