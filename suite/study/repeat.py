@@ -21,9 +21,9 @@ from suite.record.canonical import study_id
 from suite.report.progress import Progress
 from suite.report.progress_rows import replicate_steps
 from suite.study.plan import blocks_of, data_key, datasets_of, device_of
+from suite.study.work import starting
 from suite.training import compiled
 from suite.training.device import settle
-from suite.study.work import starting
 from suite.training.engine import network_of
 from suite.training.paths import why_not_compiled, why_not_native
 from suite.vocabulary import Block, Condition, Plan, RequestError, RunFailed, Trace, is_timed

@@ -12,7 +12,7 @@ from suite.data import Dataset, load
 from suite.vocabulary import RequestError
 
 #: Training and test examples, and the shape of an input, of the datasets that have files of their own. All have ten classes.
-FILES = {
+FILES: dict[str, tuple[int, int, tuple[int, ...]]] = {
     "fashion_mnist": (60_000, 10_000, (28, 28)),
     "mnist": (60_000, 10_000, (28, 28)),
     "cifar10": (50_000, 10_000, (32, 32, 3)),
@@ -39,11 +39,20 @@ def _shape_of(fields: tuple[tuple[str, object], ...]) -> Dataset:
     if config.name not in FILES:
         return load(config, "data")
     train, test, image = FILES[config.name]
-    if config.subset is not None and not 1 <= config.subset <= train:
-        raise RequestError(f"data.subset={config.subset}: data={config.name} has {train} training examples; choose 1 to {train}")
-    train = config.subset or train
+    train, test = (_kept(config, key, available) for key, available in (("subset", train), ("test_subset", test)))
+    if config.pool > min(image[:2]):
+        raise RequestError(f"data.pool={config.pool}: data={config.name} has images of {image[0]} × {image[1]}; take smaller squares")
+    image = (image[0] // config.pool, image[1] // config.pool, *image[2:])
 
     def inputs(count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
         return np.broadcast_to(np.uint8(0), (count, int(np.prod(image))))
 
     return Shape(config.name, inputs(train), np.arange(train) % 10, inputs(test), np.arange(test) % 10, 10, image, scale=255.0)
+
+
+def _kept(config: Data, key: str, available: int) -> int:
+    """How many of the examples a configuration keeps."""
+    kept: int | None = getattr(config, key)
+    if kept is not None and not 1 <= kept <= available:
+        raise RequestError(f"data.{key}={kept}: data={config.name} has {available} of them; choose 1 to {available}")
+    return available if kept is None else kept
