@@ -133,6 +133,7 @@ FAULTS: list[tuple[Change, str, str, str]] = [
         "faster",
         "all of these levels together",
     ),
+    (in_hypothesis("faster", treatment={"condition": -1}), "error", "faster", "there is no condition -1"),
     (in_hypothesis("faster", part="boundry"), "error", "faster", "the nearest is 'boundary'"),
     (in_hypothesis("faster", margin=0.1), "error", "faster", "margin must be above zero with direction equal"),
     (in_hypothesis("faster", value=float("nan")), "error", "faster", "value must be a number, not nan"),
