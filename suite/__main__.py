@@ -13,6 +13,8 @@ from suite.stopping import Stopped, stoppable
 from suite.vocabulary import RequestError, RunFailed
 
 OK, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+#: What to do after a study was stopped.
+KEPT = "finished blocks are kept, and the same command goes on from there"
 
 HELP = """\
 usage: python -m suite                             list the scenarios and their last verdicts
@@ -25,6 +27,8 @@ usage: python -m suite                             list the scenarios and their 
                        [--sample N] [--seed K] [--json PATH] [executor=local] [block_size=N] [device=D]
        python -m suite verify --all [RESULTS_DIR]  the same for every record
        python -m suite export RECORD --to FILE.zip the record as one file to deposit, the same bytes each time
+       python -m suite check FILE.yaml|NAME|--all  say all that is wrong or weak in a scenario, before it is run
+                       [--strict] [--json]
        python -m suite -m +scenario=A,B seed=0,1   several studies (Hydra multirun), each with a record of its own
        suite --completion bash|zsh|fish            completion for your shell, to be sourced
 
@@ -33,6 +37,7 @@ common keys: replicates=64 seed=0 data=digits|fashion_mnist device=auto|cpu|cuda
 Hydra's own flags work: --cfg job, --info, --config-dir DIR (with DIR/scenario/NAME.yaml).
 exit codes: 0 done, 1 the run failed, 2 the request was wrong, 3 a control failed, so the study is invalid;
             verify: 0 reproduced, 1 not reproduced, 2 cannot be repeated here
+            check: 0 no error (with --strict: no warning either), 1 there is one, 2 there is no such scenario
 """
 
 
@@ -48,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _say(f"error: {error}", FAILED)
     except (KeyboardInterrupt, Stopped) as stop:
         how, code = (str(stop), stop.code) if isinstance(stop, Stopped) else ("interrupted", INTERRUPTED)
-        return _say(f"{how}; finished blocks are kept, and the same command goes on from there", code)
+        after = next(iter(getattr(stop, "__notes__", ())), KEPT)
+        return _say(f"{how}; {after}", code)
     except BrokenPipeError:
         # the reader of our output has gone; there is nobody left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -56,9 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         # a full disk, a device that fails: what is whole stays whole
         where = f"{error.filename}: " if error.filename else ""
-        return _say(f"error: {where}{error.strerror or error}; finished blocks are kept, and the same command goes on from there", FAILED)
+        return _say(f"error: {where}{error.strerror or error}; mend that, then: {KEPT}", FAILED)
     except RecursionError:
-        return _say("error: the request is nested too deeply to be read", WRONG)
+        return _say("error: the request is nested too deeply to be read; flatten it, 50 levels are the limit", WRONG)
 
 
 def _say(line: str, code: int) -> int:
@@ -94,6 +100,10 @@ def _dispatch(arguments: list[str]) -> int:
         from suite.study.commands import export
 
         return export(arguments[1:])
+    if arguments[0] == "check":
+        from suite.study.check import check
+
+        return check(arguments[1:])
     if arguments[0] == "verify":
         from suite.study.verify_request import read_request
 
@@ -143,6 +153,7 @@ def _study(arguments: list[str]) -> int:
     from suite.config import hydra_plugin
     from suite.config.catalogue import catalogue
     from suite.config.compose import check_overrides, compose_study, scenario_file
+    from suite.config.messages import one_line
     from suite.config.paths import CONF
     from suite.config.sweep import Job, Sweep, launcher_missing, settled, told
 
@@ -158,7 +169,7 @@ def _study(arguments: list[str]) -> int:
             if entry.error and any(text.startswith("+scenario=") and entry.name in text.split("=")[1].split(",") for text in overrides):
                 raise RequestError(entry.error)
     except HydraException as error:
-        raise RequestError(_one_line(error, overrides)) from error
+        raise RequestError(one_line(error)) from error
     codes: list[int] = []
     wrong: list[Exception] = []
 
@@ -189,7 +200,7 @@ def _study(arguments: list[str]) -> int:
         try:
             code, line = study_of(cfg, own), ""
         except (RequestError, HydraException, OmegaConfBaseException) as error:
-            code, line = WRONG, str(error) if isinstance(error, RequestError) else _one_line(error, overrides)
+            code, line = WRONG, str(error) if isinstance(error, RequestError) else one_line(error)
         except Exception as error:  # one study's fault must not cost the others
             if not isinstance(error, (RunFailed, OSError, RecursionError)):
                 traceback.print_exc()
@@ -220,7 +231,7 @@ def _study(arguments: list[str]) -> int:
                 print(told(jobs))
             return settled(jobs)
     except (HydraException, OmegaConfBaseException) as error:
-        raise RequestError(launcher_missing(error) or _one_line(error, overrides)) from error
+        raise RequestError(launcher_missing(error) or one_line(error)) from error
     except SystemExit as stop:
         return WRONG if stop.code not in (0, None) else OK
     except (RequestError, RunFailed, OSError, RecursionError):
@@ -229,9 +240,9 @@ def _study(arguments: list[str]) -> int:
         if error in crashed:  # a fault of ours
             raise
         if sweep is not None and sweep.ended():
-            raise RunFailed(f"the launcher gave up ({type(error).__name__}: {_one_line(error, overrides)})") from error
+            raise RunFailed(f"the launcher gave up ({type(error).__name__}: {one_line(error)})") from error
         # Hydra's own settings are wrong in a way that Hydra has no words for
-        raise RequestError(f"Hydra cannot use these settings ({type(error).__name__}: {_one_line(error, overrides)})") from error
+        raise RequestError(f"Hydra cannot use these settings ({type(error).__name__}: {one_line(error)})") from error
     finally:
         sys.argv = before
         if sweep is not None:
@@ -249,7 +260,7 @@ def _check_flags(arguments: Sequence[str]) -> None:
     from hydra._internal.utils import get_args_parser
 
     from suite.config.choices import nearest
-    from suite.config.compose import known_keys
+    from suite.config.design import known_keys
 
     parser = get_args_parser()
     flags = [flag for action in parser._actions for flag in action.option_strings]
@@ -279,29 +290,6 @@ def _folders(arguments: list[str], own: list[Path]) -> list[Path]:
         if not folder.is_dir():
             raise RequestError(f"--config-dir {folder}: there is no such folder")
     return [folder.absolute() / "scenario" for folder in found if (folder / "scenario").is_dir()] + own
-
-
-def _one_line(error: Exception, overrides: Sequence[str]) -> str:
-    """Hydra's and OmegaConf's many-line messages as one, with the nearest valid key where a key is at fault."""
-    import re
-
-    from suite.config.choices import nearest
-    from suite.config.compose import known_keys
-
-    text = " ".join(str(error).split())
-    cause = error.__cause__
-    if cause is not None and str(cause).split() and " ".join(str(cause).split()) not in text:
-        text += " " + " ".join(str(cause).split())
-    wrong_key = re.search(r"Key '([^']+)' (?:is )?not in", text)
-    full_key = re.search(r"full_key: (\S+)", text)
-    place = re.search(r"In '([^']+)'", text)
-    where = f"{place.group(1)}: " if place else ""
-    if wrong_key:
-        key = full_key.group(1) if full_key else wrong_key.group(1)
-        return f"{where}there is no key {key!r}; the nearest is {nearest(key, known_keys())!r}"
-    if full_key:
-        return f"{where}{full_key.group(1)}: {re.split(' full_key:', text.split('composing config: ')[-1])[0]}"
-    return text.split(" See https://")[0]
 
 
 if __name__ == "__main__":

@@ -26,5 +26,5 @@ def select(conditions: Sequence[Condition], selection: Mapping[str, Level]) -> t
 
 def _holds(condition: Condition, key: str, level: Level) -> bool:
     if key == "condition":
-        return condition.name in ([level] if isinstance(level, str) else list(level))  # type: ignore[arg-type]
+        return condition.name in (level if isinstance(level, Sequence) and not isinstance(level, str) else [level])
     return key in condition.factors and same_level(condition.factors[key], level)

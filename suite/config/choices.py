@@ -5,8 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from suite.vocabulary import RequestError
-
 ACTIVATIONS = ("relu", "leaky_relu", "sigmoid", "tanh", "elu", "gelu", "silu", "prelu", "step", "step_ste")
 NORMS = ("none", "batch", "layer")
 NORM_POSITIONS = ("before", "after")
@@ -78,7 +76,9 @@ PROBES = (
 )
 PATHS = ("auto", "eager", "native", "compiled")
 #: Words that the front door takes in place of a study.
-COMMANDS = ("list", "report", "index", "sync", "verify", "export")
+COMMANDS = ("list", "report", "index", "sync", "verify", "export", "check")
+#: Flags of the command check.
+CHECK_FLAGS = ("--all", "--strict", "--json")
 EXECUTORS = ("serial", "local", "slurm", "ray")
 CLUSTERS = ("slurm", "local")
 TRACKING_RUNS = ("conditions", "replicates")
@@ -92,8 +92,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)[0]
 
 
-def require(key: str, value: object, known: Iterable[str], where: str = "") -> None:
-    """Raises RequestError unless the value is one of the known names."""
+def refusal(key: str, value: object, known: Iterable[str]) -> str:
+    """The line about a value that is none of the known names."""
     names = list(known)
-    if value not in names:
-        raise RequestError(f"{where}{key}={value}: not a choice; the nearest is {nearest(str(value), names)!r} (all: {', '.join(names)})")
+    return f"{key}={value}: not a choice; the nearest is {nearest(str(value), names)!r} (all: {', '.join(names)})"

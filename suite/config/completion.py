@@ -5,7 +5,7 @@ Reads file names only, so that printing it imports nothing heavy; the shell sour
 
 from __future__ import annotations
 
-from suite.config.choices import COMMANDS, DATASETS, DEVICES, PRECISIONS
+from suite.config.choices import CHECK_FLAGS, COMMANDS, DATASETS, DEVICES, PRECISIONS
 from suite.config.paths import CONF, SCENARIOS
 from suite.vocabulary import RequestError
 
@@ -55,6 +55,11 @@ def _bash(zsh: bool) -> str:
   # the word is taken from the line: the shell itself splits it at =
   local line="${{COMP_LINE:0:COMP_POINT}}" word key values=''
   word="${{line##* }}"
+  case "$line" in
+    *" check "*) COMPREPLY=($(compgen -W '{" ".join(_checkable())}' -- "$word") $(compgen -f -X '!*.yaml' -- "$word"))
+       COMPREPLY+=($(compgen -d -- "$word"))
+       return ;;
+  esac
   case "$word" in
     *=*) key="${{word%%=*}}"; word="${{word#*=}}" ;;
     *) COMPREPLY=($(compgen -W '{" ".join([*alone, *(f"{key}=" for key in keys)])}' -- "$word") $(compgen -d -- "$word"))
@@ -70,9 +75,15 @@ complete -F _suite suite
 """
 
 
+def _checkable() -> tuple[str, ...]:
+    """What may follow ``check``, besides a file."""
+    return (*words()[1]["+scenario"], *CHECK_FLAGS)
+
+
 def _fish() -> str:
     alone, keys = words()
     lines = ["# completion of suite; in your start-up file: suite --completion fish | source"]
     lines += [f"complete -c suite -f -n __fish_use_subcommand -a '{' '.join(alone)}'"]
+    lines += [f"complete -c suite -n '__fish_seen_subcommand_from check' -a '{' '.join(_checkable())}'"]
     lines += [f"complete -c suite -f -a '{' '.join(f'{key}={value}' for value in values or ('',))}'" for key, values in keys.items()]
     return "\n".join(lines) + "\n"

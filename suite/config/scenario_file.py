@@ -7,7 +7,7 @@ packages, other groups, interpolations. None of it is a scenario's business.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,14 @@ def read(path: Path, choices: Mapping[str, Sequence[str]]) -> Any:
     are the groups of configuration and what each offers.
     """
     name = f"{path.parent.name}/{path.name}"
+    text, body = load(path, name)
+    for fault in faults(body, text, choices):
+        raise Fault(f"{name}: {fault}")
+    return body
+
+
+def load(path: Path, name: str) -> tuple[str, Any]:
+    """(the file's text, what it holds), not yet judged. Raises Fault, which calls the file ``name``, where it cannot be read."""
     try:
         if path.stat().st_size > MOST_BYTES:
             raise Fault(f"{name}: larger than {MOST_BYTES} bytes")
@@ -54,11 +62,37 @@ def read(path: Path, choices: Mapping[str, Sequence[str]]) -> Any:
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError, OSError) as error:
         lines = str(error).splitlines()
         raise Fault(f"{name}: cannot be read: {lines[0] if lines else type(error).__name__}") from error
-    try:
-        _judge(body, text, choices)
-    except Fault as fault:
-        raise Fault(f"{name}: {fault}") from fault
-    return body
+    return text, body
+
+
+def lines(text: str) -> tuple[dict[str, int], list[tuple[str, int]]]:
+    """(the line, from 1, of every key of a file that ``load`` took, by its dotted path; keys given twice, each with its second line)."""
+    found: dict[str, int] = {}
+    twice: list[tuple[str, int]] = []
+
+    def walk(node: Any, path: str) -> None:
+        if isinstance(node, yaml.MappingNode):
+            here: set[str] = set()
+            for key, value in node.value:
+                name, line = str(key.value), key.start_mark.line + 1
+                below = f"{path}.{name}" if path else name
+                if name in here and name != "<<":
+                    twice.append((below, line))
+                here.add(name)
+                found.setdefault(below, line)
+                walk(value, below)
+        elif isinstance(node, yaml.SequenceNode):
+            for index, value in enumerate(node.value):
+                found.setdefault(f"{path}[{index}]", value.start_mark.line + 1)
+                walk(value, f"{path}[{index}]")
+
+    walk(yaml.compose(text, Loader=_LOADER), "")
+    return found, twice
+
+
+def printable(text: str) -> str:
+    """The text with every character that would steer a terminal as a question mark."""
+    return _CONTROL.sub("?", text)
 
 
 def _sizes(node: Any, known: dict[int, int], level: int) -> int:
@@ -75,57 +109,65 @@ def _sizes(node: Any, known: dict[int, int], level: int) -> int:
     return known[id(node)]
 
 
-def _judge(body: Any, text: str, choices: Mapping[str, Sequence[str]]) -> None:
+def faults(body: Any, text: str, choices: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Everything in a file that is no business of a scenario, a line for each."""
     package = _PACKAGE.search(text)
     if package and package.group(1) != "_global_":
-        raise Fault(f"# @package {package.group(1)}: a scenario belongs to _global_, which is where it is put without such a line")
+        yield f"# @package {package.group(1)}: a scenario belongs to _global_, which is where it is put without such a line"
     if not isinstance(body, Mapping) or not isinstance(body.get("scenario"), Mapping):
-        raise Fault("there is no 'scenario:' section")
+        yield "there is no 'scenario:' section"
+        return
     for key in body:
         if key not in (*KEYS, *RUN_KEYS):
             hint = f"; the nearest is {nearest(str(key), (*KEYS, *RUN_KEYS))!r}"
-            raise Fault(f"{key!r} is not a key that a scenario can set{hint}")
-    _data_only({key: value for key, value in body.items() if key != "defaults"}, "")
+            yield f"{key!r} is not a key that a scenario can set{hint}"
+    yield from _data_only({key: value for key, value in body.items() if key != "defaults"}, "")
     defaults = body.get("defaults") or []
     if not isinstance(defaults, list):
-        raise Fault(f"'defaults' must be a list such as [override /data: digits], not {defaults!r}")
+        yield f"'defaults' must be a list such as [override /data: digits], not {defaults!r}"
+        return
     for entry in defaults:
-        if entry == "_self_":
-            continue
-        if not isinstance(entry, Mapping) or len(entry) != 1:
-            raise Fault(f"'defaults' holds {entry!r}; an entry reads override /GROUP: CHOICE")
-        ((key, choice),) = entry.items()
-        group = _GROUP.fullmatch(str(key))
-        if group is None or group.group(1) not in choices:
-            raise Fault(f"'defaults' holds {key!r}; an entry reads override /GROUP: CHOICE, with one of the groups {', '.join(choices)}")
-        if choice not in choices[group.group(1)]:
-            near = nearest(str(choice), choices[group.group(1)])
-            raise Fault(f"{key}: {choice} is not a choice; the nearest is {near!r}")
+        yield from _default(entry, choices)
 
 
-def _data_only(node: Any, path: str) -> None:
-    """Refuse names of code, interpolations, and characters that would steer a terminal."""
+def _default(entry: Any, choices: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    if entry == "_self_":
+        return
+    if not isinstance(entry, Mapping) or len(entry) != 1:
+        yield f"'defaults' holds {entry!r}; an entry reads override /GROUP: CHOICE"
+        return
+    ((key, choice),) = entry.items()
+    group = _GROUP.fullmatch(str(key))
+    if group is None or group.group(1) not in choices:
+        yield f"'defaults' holds {key!r}; an entry reads override /GROUP: CHOICE, with one of the groups {', '.join(choices)}"
+    elif choice not in choices[group.group(1)]:
+        yield f"{key}: {choice} is not a choice; the nearest is {nearest(str(choice), choices[group.group(1)])!r}"
+
+
+def _data_only(node: Any, path: str) -> Iterator[str]:
+    """Names of code, interpolations, and characters that would steer a terminal."""
     if isinstance(node, Mapping):
         for key, value in node.items():
             here = f"{path}.{key}" if path else str(key)
             if str(key).startswith("_") and str(key).endswith("_"):
-                raise Fault(f"{here} is not allowed; a scenario is data and cannot name code")
+                yield f"{here} is not allowed; a scenario is data and cannot name code"
             if not isinstance(key, str):
-                raise Fault(f"{here}: a key must be text, not {key!r}")
-            _text(key, here)
-            _data_only(value, here)
+                yield f"{here}: a key must be text, not {key!r}"
+            else:
+                yield from _text(key, here)
+            yield from _data_only(value, here)
     elif isinstance(node, list):
         for index, value in enumerate(node):
-            _data_only(value, f"{path}[{index}]")
+            yield from _data_only(value, f"{path}[{index}]")
     elif isinstance(node, str):
-        _text(node, path)
+        yield from _text(node, path)
         if "${" in node:
-            raise Fault(f"{path} holds an interpolation ({node!r}); a scenario states its values")
+            yield f"{path} holds an interpolation ({node!r}); a scenario states its values"
     elif node is not None and not isinstance(node, (bool, int, float)):
-        raise Fault(f"{path}: {node!r} is neither text, number, flag, list nor mapping; put quotes around it")
+        yield f"{path}: {node!r} is neither text, number, flag, list nor mapping; put quotes around it"
 
 
-def _text(text: str, path: str) -> None:
+def _text(text: str, path: str) -> Iterator[str]:
     found = _CONTROL.search(text)
     if found:
-        raise Fault(f"{_CONTROL.sub('?', path)} holds the control character {found.group()!r}")
+        yield f"{printable(path)} holds the control character {found.group()!r}"

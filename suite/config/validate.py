@@ -18,14 +18,20 @@ MOST_REPLICATES, MOST_STEPS, MOST_NUMBERS, MOST_UNITS, MOST_LAYERS = 10**6, 10**
 
 def validate(settings: Settings, where: str = "") -> None:
     """Raises RequestError for the first value that cannot be. ``where`` names the condition it belongs to."""
-    prefix = f"{where}: " if where else ""
-    _names(settings, prefix)
+    for text in faults(settings):
+        raise RequestError(f"{where}: {text}" if where else text)
+
+
+def faults(settings: Settings) -> list[str]:
+    """Every value that cannot be, a line for each."""
+    found: list[str] = []
     s, o, m, t, p = settings, settings.optimizer, settings.model, settings.train, settings.probes
 
     def need(holds: bool, text: str) -> None:
         if not holds:
-            raise RequestError(prefix + text)
+            found.append(text)
 
+    _names(settings, need)
     for key, path in (("results_dir", s.results_dir), ("data_dir", s.data_dir)):
         need(bool(path.strip()) and "\0" not in path, f"{key}={path!r} must name a folder")
     need(s.replicates >= 1, f"replicates={s.replicates} must be at least 1")
@@ -99,6 +105,7 @@ def validate(settings: Settings, where: str = "") -> None:
     _executor(s.executor, need)
     patience = s.tracking.patience
     need(0 < patience <= threading.TIMEOUT_MAX, f"tracking.patience={patience} must be above zero, in seconds")
+    return found
 
 
 Need = Callable[[bool, str], None]
@@ -241,7 +248,7 @@ def _precision(s: Settings, need: Need) -> None:
     )
 
 
-def _names(s: Settings, prefix: str) -> None:
+def _names(s: Settings, need: Need) -> None:
     for key, value, known in (
         ("device", s.device, choices.DEVICES),
         ("precision", s.precision, choices.PRECISIONS),
@@ -268,9 +275,11 @@ def _names(s: Settings, prefix: str) -> None:
         ("executor.slurm.cluster", s.executor.slurm.cluster, choices.CLUSTERS),
         ("tracking.runs", s.tracking.runs, choices.TRACKING_RUNS),
     ):
-        choices.require(key, value, known, prefix)
+        if value not in known:
+            need(False, choices.refusal(key, value, known))
     for probe in s.probes.extra:
-        choices.require("probes.extra", probe, choices.PROBES, prefix)
+        if probe not in choices.PROBES:
+            need(False, choices.refusal("probes.extra", probe, choices.PROBES))
 
 
 def _executor(e: Executor, need: Need) -> None:

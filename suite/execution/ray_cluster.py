@@ -63,7 +63,9 @@ class RayFleet:
         try:
             found: list[Result] = self.ray.get(handle)
         except RayTaskError as error:
-            raise RequestError(f"executor=ray: {str(error.cause).splitlines()[0]}") from error
+            raise RequestError(
+                f"executor=ray: {str(error.cause).splitlines()[0]}; mend that where the tasks run, or use executor=local"
+            ) from error
         except (WorkerCrashedError, ObjectLostError) as error:
             raise JobLostError(str(error).splitlines()[0]) from error
         return found

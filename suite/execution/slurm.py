@@ -82,7 +82,7 @@ class SlurmFleet:
         try:
             found: list[Result] = handle.results()[0]
         except FailedJobError as error:
-            raise RequestError(f"Slurm job {handle.job_id}: {_last_line(error)} (its log lies in {self.executor.folder})") from error
+            raise RequestError(f"Slurm job {handle.job_id}: {_last_line(error)}; its log in {self.executor.folder} tells more") from error
         except UncompletedJobError as error:
             raise JobLostError(f"Slurm job {handle.job_id}: {str(error).splitlines()[0]}") from error
         return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -30,7 +30,7 @@ def shortened(block: Block, steps: int) -> Block:
     return replace(block, condition=replace(block.condition, config=short))
 
 
-def in_turn(blocks: Sequence[Block], data_dir: str) -> Iterator[tuple[Block, Trace | Failure]]:
+def in_turn(blocks: Iterable[Block], data_dir: str) -> Iterator[tuple[Block, Trace | Failure]]:
     """Each block's trace, or why it has none, in the order given and in this process: side by side blocks would slow each other down.
 
     A few steps of it are taken first and thrown away: code is then loaded, memory claimed and the data at hand, whatever ran

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from suite.selection import select
 from suite.vocabulary import Condition, Event, Hypothesis, Level, Trace
 
-_COMPARE = {
+#: What each operator of an event does.
+COMPARE = {
     ">": np.greater,
     ">=": np.greater_equal,
     "<": np.less,
@@ -43,7 +44,7 @@ class Sample:
     def held(self, event: Event) -> NDArray[np.bool_]:
         """[condition, replicate] whether the event holds; a diverged replicate never holds."""
         with np.errstate(invalid="ignore"):
-            return np.asarray(_COMPARE[event.op](self.values, event.value), dtype=np.bool_) & ~self.diverged
+            return np.asarray(COMPARE[event.op](self.values, event.value), dtype=np.bool_) & ~self.diverged
 
     def throughout(self, event: Event) -> NDArray[np.bool_]:
         """[replicate] whether the event holds in every condition."""

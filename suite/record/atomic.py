@@ -65,7 +65,7 @@ def stay_inside(path: Path, root: Path) -> None:
     """Raises RequestError where a file below ``root`` would be written through a symbolic link, or above it."""
     relative = path.relative_to(root)
     if ".." in relative.parts:
-        raise RequestError(f"{path}: leads out of {root}")
+        raise RequestError(f"{path}: leads out of {root}; choose a folder inside it")
     here = root
     for part in relative.parts[:-1]:
         here = here / part

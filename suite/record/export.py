@@ -8,6 +8,7 @@ import json
 import zipfile
 from pathlib import Path, PurePosixPath
 
+from suite.record.read import UNFINISHED, UNTRUSTED
 from suite.record.write import MANIFEST, VERDICT
 from suite.vocabulary import RequestError
 
@@ -23,16 +24,16 @@ def deposit(folder: Path) -> bytes:
     RequestError where the folder is no record, holds a link or a file that does not belong, or does not agree with its manifest.
     """
     if not (folder / VERDICT).is_file():
-        raise RequestError(f"{folder}: this is not a finished record, there is no {VERDICT} in it")
+        raise RequestError(f"{folder}: this is not a finished record, there is no {VERDICT} in it; {UNFINISHED}")
     try:
         sums = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         body = json.loads((folder / VERDICT).read_text(encoding="utf-8"))
         root = f"{body['scenario']}-{body['study']}"
         names = sorted([*sums.keys(), MANIFEST])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RequestError(f"{folder}: {MANIFEST} or {VERDICT} is missing or damaged ({error})") from error
+        raise RequestError(f"{folder}: {MANIFEST} or {VERDICT} is missing or damaged ({error}); {UNTRUSTED}") from error
     if not root.replace("-", "").replace("_", "").isalnum():
-        raise RequestError(f"{folder / VERDICT}: {root!r} cannot be the name of a folder")
+        raise RequestError(f"{folder / VERDICT}: {root!r} cannot be the name of a folder; {UNTRUSTED}")
     _check_names(folder, names)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
@@ -51,16 +52,17 @@ def _check_names(folder: Path, names: list[str]) -> None:
     for name in names:
         listed = PurePosixPath(name)
         if listed.is_absolute() or ".." in listed.parts or listed.as_posix() != name or "\\" in name:
-            raise RequestError(f"{folder / MANIFEST}: {name!r} lies outside the record")
+            raise RequestError(f"{folder / MANIFEST}: {name!r} lies outside the record; {UNTRUSTED}")
     found = set()
     for path in folder.rglob("*"):
         if path.is_symlink():
-            raise RequestError(f"{path}: is a symbolic link; a record holds plain files only")
+            raise RequestError(f"{path}: is a symbolic link; a record holds plain files only; put the file in its place")
         if path.is_file():
             found.add(path.relative_to(folder).as_posix())
         elif not path.is_dir():
-            raise RequestError(f"{path}: is not a plain file")
+            raise RequestError(f"{path}: is not a plain file; move it out of the record")
     for name in sorted(found ^ set(names)):
         raise RequestError(
-            f"{folder / name}: " + ("not listed in manifest.json, so it is not a part of the record" if name in found else "missing")
+            f"{folder / name}: "
+            + ("not listed in manifest.json, so it is not a part of the record; move it out" if name in found else f"missing; {UNTRUSTED}")
         )

@@ -21,6 +21,9 @@ from suite.vocabulary import Outcome, Plan, RequestError, Study, Verdict
 
 #: The files a verdict rests on; all others can be made again from them.
 NUMBERS = ("plan.json", "verdict.json", "replicates.parquet", "curves.parquet", "timings.json", "provenance.json")
+#: What to do about a folder that is no record yet, and about a record that is not what it was.
+UNFINISHED = "run its study to the end, or name a folder such as results/born_dead"
+UNTRUSTED = "take it from a copy, or run its study again"
 
 
 def check_untouched(folder: Path) -> None:
@@ -32,20 +35,20 @@ def check_untouched(folder: Path) -> None:
         for name in (*NUMBERS, *(name for name in (UNITS,) if name in sums or (folder / name).exists())):
             path = folder / name
             if hashlib.sha256(path.read_bytes()).hexdigest() != sums.get(name):
-                raise RequestError(f"{path}: not the file that the record's manifest names; it has been changed or damaged since")
+                raise RequestError(f"{path}: not the file that the record's manifest names; it was changed or damaged since; {UNTRUSTED}")
     except RequestError:
         raise
     except FileNotFoundError as error:
-        raise RequestError(f"{path}: missing, so this is not a finished record") from error
+        raise RequestError(f"{path}: missing, so this is not a finished record; {UNFINISHED}") from error
     except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise RequestError(f"{path}: damaged ({type(error).__name__}: {' '.join(str(error).split())})") from error
+        raise RequestError(f"{path}: damaged ({type(error).__name__}: {' '.join(str(error).split())}); {UNTRUSTED}") from error
 
 
 def read_study(folder: Path) -> Study:
     """The study of a record. Raises RequestError, naming the file, where a part is missing, damaged or of another plan."""
     name = "plan.json"
     if linked := next((path for path in sorted(folder.rglob("*")) if path.is_symlink()), None):
-        raise RequestError(f"{linked}: is a symbolic link; a record is made of files alone")
+        raise RequestError(f"{linked}: is a symbolic link; a record is made of files alone; put the file in its place")
     try:
         plan = plan_from_json((folder / name).read_text(encoding="utf-8"))
         check(plan, Plan, "plan")
@@ -53,7 +56,7 @@ def read_study(folder: Path) -> Study:
         verdict = json.loads((folder / name).read_text(encoding="utf-8"))
         if verdict["plan_sha256"] != plan_sha256(plan):
             raise RequestError(
-                f"{folder}: verdict.json belongs to plan {verdict['plan_sha256'][:12]}, plan.json is {plan_sha256(plan)[:12]}"
+                f"{folder}: verdict.json belongs to plan {verdict['plan_sha256'][:12]}, plan.json is {plan_sha256(plan)[:12]}; {UNTRUSTED}"
             )
         outcome = Outcome(
             verdict["status"],
@@ -85,13 +88,12 @@ def read_study(folder: Path) -> Study:
             traces = with_units(traces, pq.read_table(io.BytesIO((folder / name).read_bytes())))
         return Study(verdict["study"], plan, outcome, traces, provenance)
     except FileNotFoundError as error:
-        raise RequestError(f"{folder / name}: missing, so this is not a finished record") from error
+        raise RequestError(f"{folder / name}: missing, so this is not a finished record; {UNFINISHED}") from error
     except RequestError:
         raise
     except Exception as error:  # there are more ways to be damaged than there are names for
-        raise RequestError(
-            f"{folder / name}: damaged or of another version ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})"
-        ) from error
+        said = str(error).splitlines()[0] if str(error) else ""
+        raise RequestError(f"{folder / name}: damaged or of another version ({type(error).__name__}: {said}); {UNTRUSTED}") from error
 
 
 def _verdict(hypothesis: Any, body: dict[str, Any]) -> Verdict:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from suite.record.canonical import plan_from_json, plan_json, plan_sha256
+from suite.record.read import UNFINISHED
 from suite.record.tables import curves_table, replicates_table, traces_from
 from suite.record.unit_table import UNITS, units_table, with_units
 from suite.record.write import MANIFEST, VERDICT
@@ -58,9 +59,8 @@ def read_parts(folder: Path) -> Parts:
     Raises RequestError where the folder is not a record at all.
     """
     if not (folder / VERDICT).is_file() or not (folder / "plan.json").is_file():
-        raise RequestError(
-            f"{folder}: this is not a finished record, there is no {VERDICT if (folder / 'plan.json').is_file() else 'plan.json'} in it"
-        )
+        missing = VERDICT if (folder / "plan.json").is_file() else "plan.json"
+        raise RequestError(f"{folder}: this is not a finished record, there is no {missing} in it; {UNFINISHED}")
     parts = Parts(folder)
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()

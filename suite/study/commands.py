@@ -14,7 +14,7 @@ from suite.record import cache
 from suite.record.atomic import write_bytes, write_text
 from suite.record.export import deposit
 from suite.record.lease import Holder, Leases
-from suite.record.read import check_untouched, read_study
+from suite.record.read import UNFINISHED, check_untouched, read_study
 from suite.record.write import RECORDS, rewrite_report
 from suite.report import terminal
 from suite.report.index import BEGIN, build_index, update_readme
@@ -88,7 +88,7 @@ def sync(record_dir: str) -> int:
     """Write a finished record into MLflow (again). Returns 1 where MLflow could not be reached."""
     record = Path(record_dir)
     if not (record / "verdict.json").is_file():
-        raise RequestError(f"{record_dir}: this is not a finished record, there is no verdict.json in it")
+        raise RequestError(f"{record_dir}: this is not a finished record, there is no verdict.json in it; {UNFINISHED}")
     check_untouched(record)
     read_study(record)
     console = terminal.console()

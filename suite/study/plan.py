@@ -70,7 +70,7 @@ def make_plan(request: StudyRequest, datasets: Mapping[str, Dataset]) -> Plan:
     device = device_of(settings.device)
     block_size = timed_block_size(request)
     for condition in request.conditions:
-        _check_fit(condition, datasets[data_key(Numeric.of(condition.config))])
+        check_fit(condition, datasets[data_key(Numeric.of(condition.config))])
     ranks = ranks_of(settings.executor, device)
     conditions = tuple(_with_path(condition, datasets, device, ranks) for condition in request.conditions)
     for hypothesis in spec.hypotheses:
@@ -150,7 +150,8 @@ def engine_line(plan: Plan, asked: Sequence[Condition] = (), ranks: int = 1) -> 
     return line
 
 
-def _check_fit(condition: Condition, dataset: Dataset) -> None:
+def check_fit(condition: Condition, dataset: Dataset) -> None:
+    """Raises RequestError where a condition asks for what its data cannot give."""
     numeric = Numeric.of(condition.config)
     where = f"condition {condition.name!r}"
     if dataset.classes is None and numeric.train.loss in ("cross_entropy", "hinge"):
@@ -158,9 +159,9 @@ def _check_fit(condition: Condition, dataset: Dataset) -> None:
     examples = len(dataset.train_x)
     batch = numeric.train.batch_size
     if batch is not None and batch > examples:
-        raise RequestError(f"{where}: train.batch_size={batch} exceeds the {examples} training examples of data={dataset.name}")
+        raise RequestError(f"{where}: train.batch_size={batch} exceeds the {examples} training examples of data={dataset.name}; take fewer")
     if dataset.classes is None and numeric.data.shift == "permuted_labels":
-        raise RequestError(f"{where}: data.shift=permuted_labels needs classes and data={dataset.name} has none")
+        raise RequestError(f"{where}: data.shift=permuted_labels needs classes and data={dataset.name} has none; use permuted_pixels")
     if numeric.data.crop or numeric.data.flip:
         if dataset.image is None:
             raise RequestError(f"{where}: data.crop and data.flip need images and data={dataset.name} has none; use data=digits")
@@ -175,7 +176,9 @@ def _check_fit(condition: Condition, dataset: Dataset) -> None:
         numeric.start.name in ("born_dead", "killed", "saturated_hidden", "steepest")
         or {"rollout", "batchnorm_bound"} & set(numeric.probes.extra)
     ):
-        raise RequestError(f"{where}: model.hidden is empty, so there is no hidden layer to make dead or to predict")
+        raise RequestError(
+            f"{where}: model.hidden is empty, so there is no hidden layer to make dead or to predict; give it one, such as [32]"
+        )
     if dataset.classes is not None and numeric.train.loss == "binary_cross_entropy":
         raise RequestError(f"{where}: train.loss=binary_cross_entropy needs targets and data={dataset.name} has classes; use cross_entropy")
     size = count_parameters(net)
@@ -186,16 +189,20 @@ def _check_fit(condition: Condition, dataset: Dataset) -> None:
             f"probes.extra={list(numeric.probes.extra)}) and {FULL_MATRIX_LIMIT} is the limit; take fewer units, or kfac or lbfgs"
         )
     if numeric.start.layer is not None and not 1 <= numeric.start.layer <= hidden:
-        raise RequestError(f"{where}: start.layer={numeric.start.layer} is not one of the hidden layers 1 to {hidden}")
+        raise RequestError(f"{where}: start.layer={numeric.start.layer} is not one of the hidden layers; choose 1 to {hidden}")
     _check_units(numeric.start, net.widths, where)
     if numeric.start.alive_on >= examples:
-        raise RequestError(f"{where}: start.alive_on={numeric.start.alive_on} needs more than {examples} training examples")
+        raise RequestError(
+            f"{where}: start.alive_on={numeric.start.alive_on} needs more than {examples} training examples; take fewer than that"
+        )
 
 
 def _check_units(start: Start, hidden: tuple[int, ...], where: str) -> None:
     for layer in range(1, len(hidden) + 1) if start.layer is None else (start.layer,):
         if start.units is not None and start.units > hidden[layer - 1]:
-            raise RequestError(f"{where}: start.units={start.units} exceeds the {hidden[layer - 1]} units of hidden layer {layer}")
+            raise RequestError(
+                f"{where}: start.units={start.units} exceeds the units of hidden layer {layer}; take at most {hidden[layer - 1]}"
+            )
 
 
 def blocks_of(plan: Plan, block_size: int | None, datasets: Mapping[str, Dataset] | None = None, ranks: int = 1) -> tuple[Block, ...]:

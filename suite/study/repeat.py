@@ -19,9 +19,10 @@ from suite.execution import execute
 from suite.execution.attempt import Failure, named
 from suite.execution.timed import in_turn
 from suite.record.canonical import study_id
-from suite.report import terminal
+from suite.report.progress import Progress
+from suite.report.progress_rows import replicate_steps
 from suite.study.plan import blocks_of, data_key, datasets_of, device_of
-from suite.study.work import replicate_steps
+from suite.study.work import starting
 from suite.training import compiled
 from suite.training.data_parallel import why_not_parallel
 from suite.training.device import settle
@@ -92,7 +93,7 @@ def _check(condition: Condition) -> None:
     where = f"plan.json: condition {condition.name!r}"
     unknown = [key for key in condition.config if key not in NUMERIC_KEYS]
     if unknown:
-        raise RequestError(f"{where}: there is no key {unknown[0]!r}")
+        raise RequestError(f"{where}: there is no key {unknown[0]!r}; repeat it with the version in its provenance.json")
     try:
         settings: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Settings), OmegaConf.create(dict(condition.config))))
         validate(settings, where)
@@ -100,7 +101,7 @@ def _check(condition: Condition) -> None:
     except RequestError:
         raise
     except (OmegaConfBaseException, TypeError, KeyError, ValueError, AttributeError) as error:
-        raise RequestError(f"{where}: {' '.join(str(error).split())}") from error
+        raise RequestError(f"{where}: {' '.join(str(error).split())}; repeat it with the version in its provenance.json") from error
 
 
 def _with_path(condition: Condition, datasets: Mapping[str, Dataset], device: str) -> tuple[Condition, str | None]:
@@ -128,34 +129,33 @@ def sampled(plan: Plan, blocks: Sequence[Block], sample: int, seed: int) -> tupl
     return tuple(block for block in blocks if id(block) in drawn)
 
 
-def train_again(repetition: Repetition, executor: Executor, data_dir: str, progress: terminal.Progress) -> Iterator[Trace]:
+def train_again(repetition: Repetition, executor: Executor, data_dir: str, progress: Progress) -> Iterator[Trace]:
     """Yield the trace of each block as it is finished."""
     settle(repetition.plan.device)
     if repetition.plan.timed:
         # clocks are compared within one run: one block at a time, in the plan's rounds, whatever the executor
-        for block, outcome in in_turn(repetition.blocks, data_dir):
-            progress.advance(block.condition.name, replicate_steps(block), None)
+        for block, outcome in in_turn(starting(repetition.blocks, progress), data_dir):
+            progress.advance(block, replicate_steps(block), None)
             yield _finished(block, outcome, progress)
         return
     waiting = list(repetition.blocks)
 
     def take() -> Block | None:
+        if waiting:
+            progress.start_block(waiting[0])
         return waiting.pop(0) if waiting else None
-
-    def report(block: Block, steps: int, dead: float | None) -> None:
-        progress.advance(block.condition.name, steps, dead)
 
     def tell(line: str) -> None:
         progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    for block, outcome in execute(take, len(waiting), executor, data_dir, report, tell):
+    for block, outcome in execute(take, len(waiting), executor, data_dir, progress.advance, tell):
         yield _finished(block, outcome, progress)
 
 
-def _finished(block: Block, outcome: Trace | Failure, progress: terminal.Progress) -> Trace:
+def _finished(block: Block, outcome: Trace | Failure, progress: Progress) -> Trace:
     if isinstance(outcome, Failure):
-        raise RunFailed(f"{named(block)} could not be trained again: {outcome.cause}")
-    progress.finish_block(block.condition.name, replicate_steps(block), cached=False)
+        raise RunFailed(f"{named(block)} could not be trained again: {outcome.cause}; mend that and run the same command")
+    progress.finish_block(block, outcome, cached=False)
     return outcome
 
 

@@ -29,10 +29,10 @@ def timed_block_size(request: StudyRequest) -> int | None:
         raise RequestError(
             f"replicates={settings.replicates} does not divide into timed blocks of {size}, the size {origin} fixes; the nearest is {near}"
         )
-    if settings.executor.block_size not in (None, size):
-        raise RequestError(
-            f"executor.block_size={settings.executor.block_size} would change what is timed; {origin} fixes scenario.block_size={size}"
-        )
+    given = settings.executor.block_size
+    if given not in (None, size):
+        fixed = f"leave it out, {origin} fixes scenario.block_size={size}"
+        raise RequestError(f"executor.block_size={given} would change what is timed; {fixed}")
     for hypothesis in request.scenario.hypotheses:
         clocks = [metric for metric in (hypothesis.metric, hypothesis.over) if metric is not None and is_timed(metric)]
         if clocks and hypothesis.test not in TESTS:

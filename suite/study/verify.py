@@ -19,13 +19,13 @@ from suite.record.verify_facts import Difference, check_facts, differences, rank
 from suite.record.verify_files import Fault, Parts, read_parts
 from suite.record.verify_numbers import EXACT, Comparison, tolerance_for
 from suite.report import terminal, verification
+from suite.report.progress import Progress
 from suite.study.commands import records_of
 from suite.study.outcome import outcome_of
 from suite.study.repeat import Repetition, prepare, substituted, train_again
 from suite.study.run import facts_of
 from suite.study.verify_offline import BROKEN, check_derived, recorded_outcome
 from suite.study.verify_request import VerifyRequest
-from suite.study.work import replicate_steps
 from suite.vocabulary import Outcome, Plan, RequestError, RunFailed, Trace, is_timed
 
 REPRODUCED, NOT_REPRODUCED, WRONG = 0, 1, 2
@@ -75,7 +75,7 @@ def _target(request: VerifyRequest) -> Path:
     if not request.every and folder in (target.resolve().parent, *target.resolve().parents):
         raise RequestError(f"--json {target}: lies inside the record, which it would change; name a place outside")
     if not request.folder.is_dir():
-        raise RequestError(f"{request.folder}: there is no such folder")
+        raise RequestError(f"{request.folder}: there is no such folder; name a record, such as results/born_dead")
     near = next(parent for parent in target.resolve().parents if parent.exists())
     if target.is_dir() or not near.is_dir() or not os.access(near, os.W_OK):
         raise RequestError(f"{target}: cannot be written; name another place with --json PATH")
@@ -146,8 +146,7 @@ def _differences(parts: Parts, repetition: Repetition) -> list[Difference]:
 
 
 def _repeat(repetition: Repetition, request: VerifyRequest, console: Console) -> list[Trace]:
-    total = sum(map(replicate_steps, repetition.blocks))
-    with terminal.Progress(total, len(repetition.blocks), console, quiet=False) as progress:
+    with Progress(repetition.blocks, console) as progress:
         return list(train_again(repetition, request.executor, request.data_dir, progress))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +18,16 @@ from suite.execution.timed import in_turn
 from suite.record import cache
 from suite.record.atomic import sweep, write_text
 from suite.record.lease import POLL_SECONDS, Holder, Leases
-from suite.report import terminal
+from suite.report.progress import Progress
+from suite.report.progress_rows import replicate_steps
+from suite.stopping import Stopped
 from suite.vocabulary import Block, RunFailed, Trace
 
 #: What a killed process left of a block it was writing is removed after so long.
 LEFTOVER_SECONDS = 600.0
+#: What is left of a study that reads clocks when it is stopped.
+TIMED_FAILURE = "clocks are compared within one run, so all of it must be run again: mend that and give the same command"
+TIMED_STOP = "no clock of an unfinished study is kept; run the same command again to start afresh"
 
 
 def traces_of(blocks: Sequence[Block], keys: Mapping[int, str], settings: Settings, leases: Leases, console: Console) -> Iterator[Trace]:
@@ -29,8 +35,7 @@ def traces_of(blocks: Sequence[Block], keys: Mapping[int, str], settings: Settin
 
     Raises RunFailed, after all other blocks are done and kept, where a block could not be done.
     """
-    total = sum(map(replicate_steps, blocks))
-    with terminal.Progress(total, len(blocks), console, settings.quiet) as progress:
+    with Progress(blocks, console, settings.quiet) as progress:
         desk = _Desk(
             blocks if settings.executor.name == "serial" else largest_first(blocks),
             keys,
@@ -41,13 +46,10 @@ def traces_of(blocks: Sequence[Block], keys: Mapping[int, str], settings: Settin
         )
         failed: list[str] = []
 
-        def report(block: Block, steps: int, dead: float | None) -> None:
-            progress.advance(block.condition.name, steps, dead)
-
         yield from desk.in_cache()
         while desk.pending:
             before = len(desk.pending)
-            for block, outcome in execute(desk.take, before, settings.executor, settings.data_dir, report, desk.tell):
+            for block, outcome in execute(desk.take, before, settings.executor, settings.data_dir, progress.advance, desk.tell):
                 if isinstance(outcome, Failure):
                     failed.append(desk.failed(block, outcome))
                 else:
@@ -57,24 +59,38 @@ def traces_of(blocks: Sequence[Block], keys: Mapping[int, str], settings: Settin
             if len(desk.pending) == before:
                 desk.wait()
     if failed:
-        raise RunFailed(
-            "; ".join(failed) + f"; {len(blocks) - len(failed)} of {len(blocks)} blocks are kept, the same command tries the rest"
-        )
+        kept = f"{len(blocks) - len(failed)} of {len(blocks)} blocks are kept, the same command tries the rest again"
+        raise RunFailed(f"{'; '.join(failed)}; details are in {cache.folder(Path(settings.results_dir)) / 'failed'}; {kept}")
 
 
 def timed_traces(blocks: Sequence[Block], settings: Settings, console: Console) -> Iterator[Trace]:
     """Every block of a study that reads clocks, one after another in this process. None is kept and none comes from elsewhere: clocks of
     two runs cannot be compared. Raises RunFailed at the first that cannot be done, whole, for all would have to be done again.
     """
-    with terminal.Progress(sum(map(replicate_steps, blocks)), len(blocks), console, settings.quiet) as progress:
-        for block, outcome in in_turn(blocks, settings.data_dir):
+    with _said_on_stop(TIMED_STOP), Progress(blocks, console, settings.quiet) as progress:
+        for block, outcome in in_turn(starting(blocks, progress), settings.data_dir):
             if isinstance(outcome, Failure):
-                raise RunFailed(
-                    f"{named(block)} failed: {outcome.cause}; clocks are compared within one run, so all of it must be run again"
-                )
-            progress.advance(block.condition.name, replicate_steps(block), None)
-            progress.finish_block(block.condition.name, replicate_steps(block), cached=False)
+                raise RunFailed(f"{named(block)} failed: {outcome.cause}; {TIMED_FAILURE}")
+            progress.advance(block, replicate_steps(block), None)
+            progress.finish_block(block, outcome, cached=False)
             yield outcome
+
+
+def starting(blocks: Iterable[Block], progress: Progress) -> Iterator[Block]:
+    """The blocks, each shown as under way when it is asked for."""
+    for block in blocks:
+        progress.start_block(block)
+        yield block
+
+
+@contextmanager
+def _said_on_stop(line: str) -> Iterator[None]:
+    """A line for whoever tells the user that the study was stopped, in place of the usual one."""
+    try:
+        yield
+    except (KeyboardInterrupt, Stopped) as stop:
+        stop.add_note(line)
+        raise
 
 
 class _Desk:
@@ -86,7 +102,7 @@ class _Desk:
         keys: Mapping[int, str],
         results_dir: Path,
         leases: Leases,
-        progress: terminal.Progress,
+        progress: Progress,
         console: Console,
     ) -> None:
         self.pending = list(blocks)
@@ -119,6 +135,7 @@ class _Desk:
                 continue
             kept = self._load(block)
             if kept is None:
+                self.progress.start_block(block)
                 return block
             self.leases.release(key)
             self.found.append(self._settle(block, kept, cached=True))
@@ -174,10 +191,5 @@ class _Desk:
 
     def _settle(self, block: Block, trace: Trace, cached: bool) -> Trace:
         self.pending.remove(block)
-        self.progress.finish_block(block.condition.name, replicate_steps(block), cached=cached)
+        self.progress.finish_block(block, trace, cached)
         return trace
-
-
-def replicate_steps(block: Block) -> int:
-    """Training steps of a block, over all its replicates."""
-    return int(block.condition.config["train"]["steps"]) * block.count

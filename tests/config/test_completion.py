@@ -22,6 +22,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 
 def offered(tmp_path, line: str) -> list[str]:
     file = tmp_path / "completion.bash"
+    (tmp_path / "mine.yaml").touch()
     file.write_text(script("bash"))
     done = subprocess.run(["bash", "-c", ASK.format(file=file, line=line)], capture_output=True, text=True, cwd=tmp_path, check=True)
     assert "command not found" not in done.stderr
@@ -37,6 +38,10 @@ def offered(tmp_path, line: str) -> list[str]:
         ("suite +scenario=momentum data=fash", ["fashion_mnist"]),
         ("suite +sc", ["+scenario="]),
         ("suite re", ["report", "replicates=", "remedy=", "results_dir="]),
+        ("suite che", ["check"]),
+        ("suite check born", ["born_dead", "born_dead_depth"]),
+        ("suite check --s", ["--strict"]),
+        ("suite check mine", ["mine.yaml"]),
         ("suite nothing_like_it", []),
     ],
 )
@@ -47,7 +52,8 @@ def test_bash_offers_what_fits(tmp_path, line, expected):
 def test_the_front_door_prints_it(capsys):
     for shell in SHELLS:
         assert main(["--completion", shell]) == 0
-        assert "momentum" in capsys.readouterr().out
+        shown = capsys.readouterr().out
+        assert "momentum" in shown and " check" in shown and "--strict" in shown
     assert main(["--completion", "tcsh"]) == 2
     assert "one of bash, zsh, fish" in capsys.readouterr().err
 

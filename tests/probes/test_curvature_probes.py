@@ -15,7 +15,7 @@ from suite.config.schema import Data, Model, Optimizer, Probes, Start, Train
 from suite.data import load
 from suite.probes.curvature import Curvature, Stationary, negative_fraction, signs, spectrum
 from suite.probes.escape import Escape
-from suite.study.plan import _check_fit
+from suite.study.plan import check_fit
 from suite.training.engine import train
 from suite.vocabulary import Block, Condition, RequestError
 
@@ -115,8 +115,8 @@ def test_a_full_matrix_over_too_many_parameters_is_refused_before_training():
     wide = replace(SADDLE, data=Data("digits"), model=Model(hidden=[32]), train=Train(1, None))
     dataset = load(wide.data, "data")
     with pytest.raises(RequestError, match="2410 parameters"):
-        _check_fit(Condition("c", {}, asdict(wide)), dataset)
+        check_fit(Condition("c", {}, asdict(wide)), dataset)
     allowed = replace(wide, probes=Probes(), optimizer=Optimizer("kfac"))
-    _check_fit(Condition("c", {}, asdict(allowed)), dataset)
+    check_fit(Condition("c", {}, asdict(allowed)), dataset)
     with pytest.raises(RequestError, match=r"optimizer.name=newton"):
-        _check_fit(Condition("c", {}, asdict(replace(allowed, optimizer=Optimizer("newton")))), dataset)
+        check_fit(Condition("c", {}, asdict(replace(allowed, optimizer=Optimizer("newton")))), dataset)

@@ -19,7 +19,7 @@ import yaml
 from hypothesis import strategies as st
 
 from suite.__main__ import main
-from suite.config.compose import known_keys
+from suite.config.design import known_keys
 from suite.config.paths import groups
 from tests.reliability.processes import STUDY
 

@@ -264,6 +264,17 @@ def test_the_terminal_table_fits_100_columns_without_colour():
     assert "\x1b" not in text
 
 
+@pytest.mark.parametrize("width", [80, 60, 40])
+def test_on_a_narrow_terminal_each_hypothesis_has_two_lines(width):
+    out = io.StringIO()
+    terminal.print_verdicts(STUDY.outcome, STUDY.plan, Console(file=out, width=width, force_terminal=False))
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    for v in STUDY.outcome.verdicts:
+        at = next(index for index, line in enumerate(lines) if line.startswith(f"{v.hypothesis.name} ("))
+        assert f"{words.SYMBOLS[v.verdict]} {v.verdict}: " in " ".join(lines[at : at + 3])
+
+
 def test_a_study_without_a_verdict_says_what_to_do_next():
     refuted = make_study(broken_control=True)
     assert "seen came out against what is known" in terminal.next_step(refuted.outcome, refuted.plan)
@@ -275,17 +286,3 @@ def test_a_study_without_a_verdict_says_what_to_do_next():
     out = io.StringIO()
     terminal.print_verdicts(refuted.outcome, refuted.plan, Console(file=out, width=100, force_terminal=False))
     assert out.getvalue().strip().splitlines()[-1].startswith(("→", "look", "curves", "settings"))
-
-
-def test_progress_is_plain_lines_off_the_terminal_and_silent_when_quiet(monkeypatch):
-    monkeypatch.setattr(terminal, "PLAIN_EVERY", 0.0)
-    out = io.StringIO()
-    with terminal.Progress(100, 4, Console(file=out, width=100), quiet=False) as progress:
-        progress.finish_block("a", 25, cached=True)
-        progress.advance("b", 25, 0.5)
-    assert " 50%  b: block 2/4" in out.getvalue()
-    assert "dead 50%" in out.getvalue()
-    quiet = io.StringIO()
-    with terminal.Progress(100, 4, Console(file=quiet, width=100), quiet=True) as progress:
-        progress.advance("b", 25, 0.5)
-    assert quiet.getvalue() == ""

@@ -13,7 +13,7 @@ from suite.config.numeric import Numeric
 from suite.config.schema import Data, Model, Optimizer, Probes, Start, Train
 from suite.data import load
 from suite.nets.closed_forms import born_dead_lower, born_dead_one_input
-from suite.study.plan import _check_fit
+from suite.study.plan import check_fit
 from suite.training.engine import train
 from suite.vocabulary import Block, Condition, RequestError
 
@@ -107,7 +107,7 @@ def test_more_units_than_a_layer_has_cannot_be_killed(layer, units, wrong):
     condition = Condition("c", {}, asdict(replace(BASE, model=Model(hidden=[16, 8]), start=Start("killed", layer, units))))
     data = load(BASE.data, "data")
     if wrong is None:
-        _check_fit(condition, data)
+        check_fit(condition, data)
     else:
         with pytest.raises(RequestError, match=f"start.units={units} exceeds .* of hidden layer {wrong}"):
-            _check_fit(condition, data)
+            check_fit(condition, data)

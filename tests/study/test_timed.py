@@ -10,6 +10,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
+from suite.__main__ import main
 from suite.config import hydra_plugin
 from suite.config.compose import compose_study
 from suite.config.paths import CONF
@@ -181,6 +182,21 @@ def test_no_other_process_runs_beside_the_clocks(study, monkeypatch):
     request.settings.tracking.enabled = True
     start.start_study(request)
     assert order == ["clocks", "clocks end", "a process", "numbers"]
+
+
+def test_one_that_is_stopped_does_not_promise_to_go_on(study, monkeypatch, capsys):
+    """What the front door says after Ctrl-C: of clocks nothing is kept."""
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(timed, "attempt", interrupted)
+    monkeypatch.setattr("suite.__main__._dispatch", lambda arguments: run.run_study(study()))
+    assert main([]) == 130
+    assert (
+        capsys.readouterr().err
+        == "suite: interrupted; no clock of an unfinished study is kept; run the same command again to start afresh\n"
+    )
 
 
 def test_no_block_is_kept_or_taken_from_another_run(study, tmp_path, monkeypatch):
