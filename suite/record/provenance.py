@@ -97,7 +97,16 @@ def verdict_code() -> str:
 def record_code() -> str:
     """Fingerprint of the code that writes a record's files, the report's pages excepted."""
     return fingerprint(
-        ("record/canonical.py", "record/citation.py", "record/crate.py", "record/tables.py", "record/write.py", "vocabulary.py")
+        (
+            "record/arrow.py",
+            "record/canonical.py",
+            "record/citation.py",
+            "record/crate.py",
+            "record/tables.py",
+            "record/unit_table.py",
+            "record/write.py",
+            "vocabulary.py",
+        )
     )
 
 

@@ -11,42 +11,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from suite.record.arrow import flags, numbers, table, texts
 from suite.vocabulary import Level, Plan, Trace
 
 
 def _levels(levels: list[Level]) -> pa.Array:
     """A factor's column: numbers or flags where all are, text otherwise."""
     if all(isinstance(level, bool) for level in levels):
-        return _flags(np.array(levels, dtype=bool))
+        return flags(np.array(levels, dtype=bool))
     if all(isinstance(level, (int, float)) and not isinstance(level, bool) for level in levels):
         whole = all(isinstance(level, int) for level in levels)
-        return _numbers(np.array(levels, dtype=np.int64 if whole else np.float64))
-    return _texts([level if isinstance(level, str) else json.dumps(level) for level in levels])
-
-
-# pa.array and pa.table would do, but import pandas to see whether they were given something of its, which takes longer than writing
-# the whole record
-
-
-def _numbers(values: np.ndarray[Any, Any], missing: np.ndarray[Any, np.dtype[np.bool_]] | None = None) -> pa.Array:
-    """int64 or float64, null where ``missing``."""
-    kind, dtype = {"i": (pa.int64(), np.int64), "f": (pa.float64(), np.float64)}[values.dtype.kind]
-    valid = None if missing is None or not missing.any() else _bits(~missing)
-    return pa.Array.from_buffers(kind, len(values), [valid, pa.py_buffer(np.ascontiguousarray(values, dtype=dtype))])
-
-
-def _flags(values: np.ndarray[Any, np.dtype[np.bool_]]) -> pa.Array:
-    return pa.Array.from_buffers(pa.bool_(), len(values), [None, _bits(values)])
-
-
-def _texts(values: list[str]) -> pa.Array:
-    encoded = [value.encode() for value in values]
-    ends = np.cumsum([0, *map(len, encoded)]).astype(np.int32)
-    return pa.Array.from_buffers(pa.string(), len(values), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))])
-
-
-def _bits(values: np.ndarray[Any, np.dtype[np.bool_]]) -> pa.Buffer:
-    return pa.py_buffer(np.packbits(values, bitorder="little"))
+        return numbers(np.array(levels, dtype=np.int64 if whole else np.float64))
+    return texts([level if isinstance(level, str) else json.dumps(level) for level in levels])
 
 
 def _union(traces: Mapping[str, Trace], kind: str) -> list[str]:
@@ -59,17 +35,17 @@ def replicates_table(plan: Plan, traces: Mapping[str, Trace]) -> pa.Table:
     """
     rows = [(condition, replicate) for condition in plan.conditions for replicate in range(traces[condition.name].count)]
     columns: dict[str, Any] = {
-        "condition": _texts([condition.name for condition, _ in rows]),
-        "replicate": _numbers(np.array([replicate for _, replicate in rows], dtype=np.int64)),
+        "condition": texts([condition.name for condition, _ in rows]),
+        "replicate": numbers(np.array([replicate for _, replicate in rows], dtype=np.int64)),
     }
     for factor in plan.factors:
         columns[factor] = _levels([condition.factors[factor] for condition, _ in rows])
     ended = np.concatenate([traces[condition.name].diverged_at for condition in plan.conditions])
-    columns["diverged"] = _flags(ended >= 0)
-    columns["diverged_at"] = _numbers(ended, ended < 0)
+    columns["diverged"] = flags(ended >= 0)
+    columns["diverged_at"] = numbers(ended, ended < 0)
     for metric in _union(traces, "finals"):
         columns[metric] = _metric([_or_missing(traces[condition.name], "finals", metric) for condition in plan.conditions])
-    return pa.Table.from_arrays(list(columns.values()), list(columns))
+    return table(columns)
 
 
 def curves_table(plan: Plan, traces: Mapping[str, Trace]) -> pa.Table:
@@ -83,13 +59,13 @@ def curves_table(plan: Plan, traces: Mapping[str, Trace]) -> pa.Table:
         replicates.append(np.repeat(np.arange(trace.count), len(trace.steps)))
         steps.append(np.tile(trace.steps, trace.count))
     columns: dict[str, Any] = {
-        "condition": _texts(names),
-        "replicate": _numbers(np.concatenate(replicates)),
-        "step": _numbers(np.concatenate(steps)),
+        "condition": texts(names),
+        "replicate": numbers(np.concatenate(replicates)),
+        "step": numbers(np.concatenate(steps)),
     }
     for metric in _union(traces, "curves"):
         columns[metric] = _metric([_or_missing(traces[condition.name], "curves", metric).ravel() for condition in plan.conditions])
-    return pa.Table.from_arrays(list(columns.values()), list(columns))
+    return table(columns)
 
 
 def _or_missing(trace: Trace, kind: str, metric: str) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -100,7 +76,7 @@ def _or_missing(trace: Trace, kind: str, metric: str) -> np.ndarray[Any, np.dtyp
 
 def _metric(parts: list[np.ndarray[Any, np.dtype[np.float64]]]) -> pa.Array:
     values = np.concatenate(parts)
-    return _numbers(values, np.isnan(values))
+    return numbers(values, np.isnan(values))
 
 
 def to_bytes(table: pa.Table) -> bytes:

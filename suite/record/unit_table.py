@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from suite.record.arrow import numbers, table, texts
 from suite.vocabulary import Plan, Trace
 
 UNITS = "units.parquet"
@@ -42,9 +43,8 @@ def units_table(plan: Plan, traces: Mapping[str, Trace]) -> pa.Table | None:
                 cells[column].append(_followed(trace.units.get(f"{column}.{layer}"), rows))
     if not columns:
         return None
-    types = {"condition": pa.string(), "replicate": pa.int64(), "step": pa.int64(), "layer": pa.string()}
-    table: dict[str, Any] = {name: pa.array(values, types[name]) for name, values in keys.items()}
-    return pa.table(table | {column: _one_type(parts) for column, parts in cells.items()})
+    places = {name: texts(keys[name]) if name in ("condition", "layer") else numbers(np.array(keys[name], dtype=np.int64)) for name in keys}
+    return table(places | {column: _one_type(parts) for column, parts in cells.items()})
 
 
 def _followed(values: Array | None, rows: int) -> pa.Array:
@@ -52,41 +52,42 @@ def _followed(values: Array | None, rows: int) -> pa.Array:
     if values is None:
         return pa.nulls(rows)
     if values.ndim == 2:
-        return pa.array(values.ravel(), pa.float64(), mask=np.isnan(values.ravel()))
+        return numbers(values.ravel(), np.isnan(values.ravel()))
     flat = values.reshape(rows, -1)
     missing = np.isnan(flat).any(axis=1)
     lengths = np.where(missing, 0, flat.shape[1])
-    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32(), mask=np.append(missing, False))
-    return pa.ListArray.from_arrays(offsets, pa.array(flat[~missing].ravel().astype(np.int8), pa.int8()))
+    offsets = numbers(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32), np.append(missing, False))
+    return pa.ListArray.from_arrays(offsets, numbers(flat[~missing].ravel().astype(np.int8)))
 
 
 def _one_type(parts: list[pa.Array]) -> pa.ChunkedArray:
     """The pieces of a column as one; pieces of nulls take the others' type."""
     lists = any(pa.types.is_list(part.type) for part in parts)
-    numbers = [part.to_numpy(zero_copy_only=False) for part in parts if pa.types.is_floating(part.type)]
+    # NaN still stands where a value is null
+    floats = [np.frombuffer(part.buffers()[1], dtype=np.float64, count=len(part)) for part in parts if pa.types.is_floating(part.type)]
     with np.errstate(over="ignore"):
-        exact = all(np.array_equal(values.astype(np.float32), values, equal_nan=True) for values in numbers)
+        exact = all(np.array_equal(values.astype(np.float32), values, equal_nan=True) for values in floats)
     kind = pa.list_(pa.int8()) if lists else pa.float32() if exact else pa.float64()
     return pa.concat_arrays([part.cast(kind) for part in parts])
 
 
-def with_units(traces: Mapping[str, Trace], table: pa.Table) -> dict[str, Trace]:
+def with_units(traces: Mapping[str, Trace], followed: pa.Table) -> dict[str, Trace]:
     """The traces with their followed units. Raises ValueError where rows do not add up, KeyError where a condition has no trace."""
-    found = _by_condition(table, {name: len(trace.steps) for name, trace in traces.items()})
+    found = _by_condition(followed, {name: len(trace.steps) for name, trace in traces.items()})
     for name, courses in found.items():
         if any(len(course) > traces[name].count for course in courses.values()):
             raise ValueError(f"condition {name!r}: more replicates followed than there are")
     return {name: replace(trace, units=found.get(name, {})) for name, trace in traces.items()}
 
 
-def _by_condition(table: pa.Table, steps: Mapping[str, int]) -> dict[str, dict[str, Array]]:
+def _by_condition(followed: pa.Table, steps: Mapping[str, int]) -> dict[str, dict[str, Array]]:
     found: dict[str, dict[str, Array]] = {}
-    places = [tuple(row) for row in zip(table.column("condition").to_pylist(), table.column("layer").to_pylist(), strict=True)]
-    columns = [name for name in table.column_names if name not in KEYS]
+    places = [tuple(row) for row in zip(followed.column("condition").to_pylist(), followed.column("layer").to_pylist(), strict=True)]
+    columns = [name for name in followed.column_names if name not in KEYS]
     starts = [row for row, place in enumerate(places) if row == 0 or place != places[row - 1]]
     for first, last in zip(starts, [*starts[1:], len(places)], strict=True):
         condition, layer = places[first]
-        part, mine = table.slice(first, last - first), found.setdefault(condition, {})
+        part, mine = followed.slice(first, last - first), found.setdefault(condition, {})
         if any(f"{column}.{layer}" in mine for column in columns):
             raise ValueError(f"condition {condition!r}, {layer}: its rows do not stand together")
         for column in columns:
@@ -99,6 +100,6 @@ def _by_condition(table: pa.Table, steps: Mapping[str, int]) -> dict[str, dict[s
                 flat[seen] = values.flatten().to_numpy().reshape(int(seen.sum()), -1)
                 mine[f"{column}.{layer}"] = flat.reshape(-1, steps[condition], flat.shape[1])
             else:
-                numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
-                mine[f"{column}.{layer}"] = numbers.reshape(-1, steps[condition])
+                course = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+                mine[f"{column}.{layer}"] = course.reshape(-1, steps[condition])
     return found

@@ -162,8 +162,8 @@ def _serve(tracking: Tracking, orders: Iterable[str]) -> Links | None:
     """Do what the lines say, in turn. None where they end without a record. Raises whatever goes wrong."""
     from suite.tracking.store import open_store, prepare, store_uri
 
-    prepare()
     uri = store_uri(tracking.uri)
+    prepare(uri)
     opened, begun = False, None
     with ExitStack() as alone:
         for line in orders:

@@ -32,7 +32,7 @@ def open_store(uri: str) -> MlflowClient:
 
     Raises TrackingUnavailable where a server does not answer or the store cannot be opened.
     """
-    prepare()
+    prepare(uri)
     if uri.startswith(("http://", "https://")):
         _ping(uri)
     with warnings.catch_warnings():
@@ -50,8 +50,8 @@ def open_store(uri: str) -> MlflowClient:
     return client
 
 
-def prepare() -> None:
-    """Import MLflow with the settings that must be there before. Opens nothing."""
+def prepare(uri: str) -> None:
+    """Import MLflow, and what it opens such a store with, with the settings that must be there before. Opens nothing."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     for name, value in CLIENT_LIMITS.items():
         os.environ.setdefault(name, value)
@@ -59,7 +59,10 @@ def prepare() -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import mlflow  # noqa: F401
+        import mlflow
+
+        if uri.startswith("sqlite:"):
+            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 
 
 def _ping(uri: str) -> None:
