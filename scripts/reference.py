@@ -124,7 +124,8 @@ def keys() -> str:
     parts.append(_rows(top))
     for section in sections:
         mine = [(key, value) for key, value in whole if key.rpartition(".")[0] == section and not is_dataclass(value)]
-        parts += [f"## {section}", KEYS[section][0].upper() + KEYS[section][1:] + ".", _rows(mine)]
+        said = KEYS.get(section, "")
+        parts += [f"## {section}", said[:1].upper() + said[1:] + ".", _rows(mine)]
         if section in groups():
             parts.append(_group(section))
     parts += [
@@ -139,7 +140,7 @@ def keys() -> str:
 
 
 def _rows(items: list[tuple[str, object]]) -> str:
-    rows = [(f'<a id="{key}"></a>`{key}`', shown(value), accepts(key, value), cell(KEYS[key])) for key, value in items]
+    rows = [(f'<a id="{key}"></a>`{key}`', shown(value), accepts(key, value), cell(KEYS.get(key, ""))) for key, value in items]
     return table(("key", "default", "takes", "meaning"), rows)
 
 
@@ -211,7 +212,7 @@ def metrics() -> str:
             for key, forms in patterns(names).items():
                 said, unit = name_and_unit(key)
                 listed = "<br>".join(f"`{form}`".replace("|", "\\|") for form in forms)
-                rows.append((listed, label, cell(said), cell(FORMULAS[key]), cell(unit)))
+                rows.append((listed, label, cell(said), cell(FORMULAS.get(key, "")), cell(unit)))
         parts += [f"## {name}", asked, described(name), table(("metric", "when", "what", "formula", "unit"), rows)]
     return "\n\n".join(parts) + "\n"
 

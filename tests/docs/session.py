@@ -18,7 +18,8 @@ import yaml
 from docs.blocks import ROOT, Block, changed, commands
 
 from suite.__main__ import main
-from suite.config.compose import StudyRequest, known_keys
+from suite.config import compose
+from suite.config.compose import FREE_KEYS, StudyRequest, known_keys
 from suite.config.meanings import SCENARIO
 from suite.study import commands as record_commands
 from suite.study import run, verify
@@ -37,6 +38,7 @@ class Session:
         self.said: str | None = None
         self.names: dict[str, object] = {"__name__": "docs"}
         self.dealt: dict[str, int] = {}
+        self.composed: dict[tuple[str, ...], object] = {}
         monkeypatch.chdir(folder)
 
     @property
@@ -151,7 +153,18 @@ class Session:
             asked.append(given)
             return 0
 
+        afresh = compose.compose
+
+        def once(config_name: str, overrides: list[str]) -> object:
+            """A condition as Hydra composes it; commands of a page that differ only in what is free share it."""
+            free = set(FREE_KEYS) - {"engine"}
+            key = tuple(text for text in overrides if re.split(r"[.=/]", text)[0] not in free)
+            if key not in self.composed:
+                self.composed[key] = afresh(config_name=config_name, overrides=overrides)
+            return self.composed[key]
+
         with self.monkeypatch.context() as patch:
+            patch.setattr(compose, "compose", once)
             patch.setattr(run, "run_study", planned)
             for name in ("report", "index", "sync", "export"):
                 patch.setattr(record_commands, name, of_record)

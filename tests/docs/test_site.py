@@ -93,7 +93,7 @@ def test_every_link_of_the_built_pages_leads_somewhere(site):
 
 
 def test_every_key_has_a_meaning_and_every_meaning_a_key():
-    assert set(KEYS) == set(known_keys())
+    assert set(KEYS) == set(known_keys()), "suite/config/meanings.py has a line for every key of the schema"
     assert set(SCENARIO) == {field.name for field in fields(ScenarioSpec)}
     assert set(HYPOTHESIS) == {field.name for field in fields(Hypothesis)} - {"name"}
 
@@ -115,10 +115,10 @@ def test_every_metric_has_a_name_a_unit_and_a_formula_and_no_formula_is_left_ove
     found = reference.measured()
     assert set(found) == set(choices.PROBES)
     families = {family(name) for when in found.values() for names in when.values() for name in names}
-    assert families == set(FORMULAS)
+    assert families == set(FORMULAS), "suite/report/formulas.py has a line for every metric of the probes"
     for metric in families:
         said, unit = name_and_unit(metric)
-        assert unit != "as measured", metric
+        assert unit != "as measured", f"suite/report/labels.py has no entry for {metric}"
         assert said
     page = reference.metrics()
     assert all(f"## {name}\n" in page for name in choices.PROBES)
