@@ -14,11 +14,11 @@ import sys
 import tomllib
 from pathlib import Path
 
+import hydra
 import yaml
 from docs.blocks import ROOT, Block, changed, commands
 
 from suite.__main__ import main
-from suite.config import compose
 from suite.config.compose import FREE_KEYS, StudyRequest, known_keys
 from suite.config.meanings import SCENARIO
 from suite.study import commands as record_commands
@@ -138,7 +138,10 @@ class Session:
             raise AssertionError(f"{block.place}: nothing says how to check this command: {command}")
 
     def _composed(self, arguments: list[str], block: Block) -> None:
-        """The front door as it is, but that what it would do is asked, not done."""
+        """The front door as it is, but that what it would do is asked, not done. A file that the page does not have is the reader's own."""
+        for name in arguments[1:] if arguments[:1] == ["check"] else ():
+            if name.endswith(".yaml") and not (self.folder / name).exists():
+                shutil.copy(ROOT / "scenarios" / "born_dead.yaml", self.folder / name)
         asked: list[object] = []
 
         def planned(request: StudyRequest) -> int:
@@ -153,18 +156,18 @@ class Session:
             asked.append(given)
             return 0
 
-        afresh = compose.compose
-
         def once(config_name: str, overrides: list[str]) -> object:
             """A condition as Hydra composes it; commands of a page that differ only in what is free share it."""
             free = set(FREE_KEYS) - {"engine"}
             key = tuple(text for text in overrides if re.split(r"[.=/]", text)[0] not in free)
             if key not in self.composed:
-                self.composed[key] = afresh(config_name=config_name, overrides=overrides)
+                self.composed[key] = hydra.compose(config_name=config_name, overrides=overrides)
             return self.composed[key]
 
         with self.monkeypatch.context() as patch:
-            patch.setattr(compose, "compose", once)
+            for name, module in list(sys.modules.items()):
+                if name.startswith("suite.config.") and getattr(module, "compose", None) is hydra.compose:
+                    patch.setattr(module, "compose", once)
             patch.setattr(run, "run_study", planned)
             for name in ("report", "index", "sync", "export"):
                 patch.setattr(record_commands, name, of_record)
