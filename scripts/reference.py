@@ -213,7 +213,8 @@ def metrics() -> str:
                 said, unit = name_and_unit(key)
                 listed = "<br>".join(f"`{form}`".replace("|", "\\|") for form in forms)
                 rows.append((listed, label, cell(said), cell(FORMULAS.get(key, "")), cell(unit)))
-        parts += [f"## {name}", asked, described(name), table(("metric", "when", "what", "formula", "unit"), rows)]
+        parts += [f"## {name}", asked, described(name)]
+        parts += [table(("metric", "when", "what", "formula", "unit"), rows)] if rows else []
     return "\n\n".join(parts) + "\n"
 
 
