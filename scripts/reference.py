@@ -175,7 +175,12 @@ def measured() -> dict[str, dict[str, list[str]]]:
 
 
 #: Parts of a metric's name that differ from network to network.
-_PARTS = ((r"\.layer\d+", ".layerK"), (r"\.batch_\d+", ".batch_<n>"), (r"\.dormant_[\d.]+", ".dormant_<τ>"))
+_PARTS = (
+    (r"\.layer\d+", ".layerK"),
+    (r"\.batch_\d+", ".batch_<n>"),
+    (r"\.dormant_[\d.]+", ".dormant_<τ>"),
+    (r"^shifted_loss\..+", "shifted_loss.<shift>"),
+)
 _GROUP_PART = re.compile(r"\.(hidden_weight|hidden_bias|output_weight|output_bias|norm|slope)$")
 
 

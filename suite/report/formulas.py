@@ -61,6 +61,9 @@ FORMULAS: dict[str, str] = {
     "coast_distance": "‖θ − θ₀‖₂ over weights and biases of the units that stayed dead",
     "coast_predicted": "SGD without decay: lr · μ(1 − μᵀ)/(1 − μ) · ‖v₀‖₂ (Nesterov: another factor μ); else by the recursion in float64",
     "coast_ratio": "coast_distance / coast_predicted; missing where nothing was to coast",
+    # bias_shift: at step 0, over the units that the start has made dead
+    "shifted_loss": "loss over the training set with the shift added to the bias of each of them",
+    "wake_shift": "min over them of −maxₓ z: the smallest shift that lifts any of them above zero",
     # zeros: elements of the hidden layers' weights and biases
     "batch_zero_fraction": "#{elements : g = 0 exactly on at least one B before the last evaluation} / #elements",
     "batch_zero_moved_fraction": "of those, the share whose value differs between two evaluations after that step",

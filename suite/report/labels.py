@@ -116,6 +116,7 @@ _HEADS = {
     "false_positive_fraction": ("live units called dead", "share of live units"),
     "false_negative_fraction": ("dead units not called dead", "share of dead units"),
     "predicted_false_positive_fraction": ("live units a random batch would call dead", "share of live units"),
+    "shifted_loss": ("training loss with dead units' biases raised", "loss per example"),
     "false_positive_excess": ("live units called dead, measured less predicted", "share of live units"),
     "task_accuracy_first": ("test accuracy on the first task", "share correct"),
     "task_accuracy_last": ("test accuracy on the last task", "share correct"),

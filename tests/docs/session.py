@@ -22,7 +22,7 @@ from suite.__main__ import main
 from suite.config.compose import FREE_KEYS, StudyRequest, known_keys
 from suite.config.meanings import SCENARIO
 from suite.study import commands as record_commands
-from suite.study import run, verify
+from suite.study import start, verify
 from suite.study.plan import datasets_of, make_plan
 from suite.study.verify_request import read_request
 
@@ -168,7 +168,7 @@ class Session:
             for name, module in list(sys.modules.items()):
                 if name.startswith("suite.config.") and getattr(module, "compose", None) is hydra.compose:
                     patch.setattr(module, "compose", once)
-            patch.setattr(run, "run_study", planned)
+            patch.setattr(start, "start_study", planned)
             for name in ("report", "index", "sync", "export"):
                 patch.setattr(record_commands, name, of_record)
             patch.setattr(verify, "verify", lambda request: asked.append(request) or 0)
