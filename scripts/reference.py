@@ -140,8 +140,8 @@ def keys() -> str:
 
 
 def _rows(items: list[tuple[str, object]]) -> str:
-    rows = [(f'<a id="{key}"></a>`{key}`', shown(value), accepts(key, value), cell(KEYS.get(key, ""))) for key, value in items]
-    return table(("key", "default", "takes", "meaning"), rows)
+    rows = [(f'<a id="{key}"></a>`{key}`', cell(KEYS.get(key, "")), shown(value), accepts(key, value)) for key, value in items]
+    return table(("key", "meaning", "default", "takes"), rows)
 
 
 def _group(section: str) -> str:
@@ -217,9 +217,9 @@ def metrics() -> str:
             for key, forms in patterns(names).items():
                 said, unit = name_and_unit(key)
                 listed = "<br>".join(f"`{form}`".replace("|", "\\|") for form in forms)
-                rows.append((listed, label, cell(said), cell(FORMULAS.get(key, "")), cell(unit)))
+                rows.append((listed, cell(said), cell(FORMULAS.get(key, "")), cell(unit), label))
         parts += [f"## {name}", asked, described(name)]
-        parts += [table(("metric", "when", "what", "formula", "unit"), rows)] if rows else []
+        parts += [table(("metric", "what", "formula", "unit", "when"), rows)] if rows else []
     return "\n\n".join(parts) + "\n"
 
 
