@@ -114,6 +114,7 @@ KEYS: dict[str, str] = {
     "executor.in_flight": "jobs sent at once (slurm, ray)",
     "executor.blocks_per_job": "blocks in a job (slurm, ray)",
     "executor.address": "host and port of a Ray cluster; null to start one here",
+    "executor.data_parallel": "processes that train a block together, each on its slice of every batch; a GPU each with device=cuda",
     "executor.slurm": "what jobs ask Slurm for",
     "executor.slurm.cluster": "local runs the jobs on this machine, to try it",
     "executor.slurm.folder": "folder for jobs and their results; shared with the nodes",

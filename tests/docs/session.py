@@ -105,6 +105,9 @@ class Session:
         if extra[:1] == ["exit"]:
             code, extra = int(extra[1]), extra[2:]
         words = shlex.split(command)
+        if words[0] == "sed":
+            subprocess.run(command, shell=True, cwd=self.folder, check=True)
+            return
         assert words[:3] == ["python", "-m", "suite"], f"{block.place}: only the suite is run here: {command}"
         arguments = [*words[3:], *extra]
         found, self.said = self._in_the_copy(arguments) if self.copied else self._here(arguments)
