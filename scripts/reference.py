@@ -96,7 +96,7 @@ def accepts(key: str, default: object) -> str:
     """The names a key takes, or its type."""
     named = choices(key) if isinstance(default, str) or key == "probes.extra" else ()
     if not named:
-        return "text" if isinstance(default, str) else kind(key)
+        return kind(key).replace("name", "text")
     listed = ", ".join(f"`{name}`" for name in named)
     return f"list of {listed}" if isinstance(default, list) else listed
 
