@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint results report repro dvc-lock verify bench reliability lock clean
+.PHONY: help setup run test lint docs results report repro dvc-lock verify bench reliability lock clean
 
 help: ## List what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -70,6 +70,10 @@ bench: $(STAMP) ## Time the engine beside its rivals, and rewrite results/benchm
 
 reliability: $(STAMP) ## Kill studies, fill disks, throw malformed input, and rewrite results/reliability.json (ten minutes)
 	$(BIN)/python -m tests.reliability.run --out results/reliability.json
+
+docs: $(STAMP) ## Build the documentation into site/, every key and every metric from the code
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "open site/index.html"
 
 lock: $(STAMP) ## Resolve the lock file again
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --all-extras pyproject.toml -o requirements.lock
