@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from suite.percentiles import percentiles
 from suite.selection import select
-from suite.tracking.history import inserter
 from suite.tracking.links import Links, TrackingUnavailable
 from suite.tracking.store import artifact_location, open_store, store_uri, ui_command
 from suite.tracking.view import TAG, view_state
@@ -107,7 +106,6 @@ class _Writer:
     def __init__(self, client: MlflowClient, study: Study, mark: str, uri: str, title: str, note: str, writer: Mapping[str, str]) -> None:
         self.client, self.study, self.mark, self.uri, self.title, self.note = client, study, mark, uri, title, note
         self.writer = dict(writer)
-        self.insert = inserter(client)
         self.found: dict[tuple[str, ...], str] = {}
         self.finished = int(datetime.fromisoformat(study.provenance["finished"]).timestamp() * 1000)
         self.started = int(datetime.fromisoformat(study.provenance["started"]).timestamp() * 1000)
@@ -232,14 +230,10 @@ class _Writer:
         return {**tags, "scenario": self.study.plan.scenario, "status": outcome.status, "verdicts": verdicts[:500] or "—"}
 
     def _log(self, run: str, params: Mapping[str, Any], rows: Iterable[Metric]) -> None:
-        """Parameters and metrics in as few calls as MLflow allows. The rows of a metric come in order of their steps."""
+        """Parameters and metrics in as few calls as MLflow allows."""
         from mlflow.entities import Param
 
         metrics, first = list(rows), [Param(key, str(value)[:6000]) for key, value in params.items()]
-        if self.insert is not None:
-            last = {row.key: row for row in metrics}
-            self.insert(run, [row for row in metrics if row is not last[row.key]])
-            metrics = list(last.values())
         room = BATCH - len(first)
         self.client.log_batch(run, metrics=metrics[:room], params=first)
         for start in range(room, len(metrics), BATCH):

@@ -50,7 +50,9 @@ def test_points_values_and_rows_are_those_of_the_finished_study(tmp_path, monkey
         )
         assert len(of_curves) == 3 * points
         assert of_curves.shape[1] == count
-        assert of_finals.dropna(axis=1, how="all").shape[1] == count + summaries
+        # where a start makes no unit dead, the loss around it is a column without numbers
+        empty = {name for name in of_finals if of_finals[name].isna().all() and not name.startswith(("shifted_loss", "wake_shift"))}
+        assert of_finals.shape[1] - len(empty) == count + summaries
         assert banded == 3
         total += 3 * 8 * (points * count + summaries)
     assert foretold.trace_bytes == total

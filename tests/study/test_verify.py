@@ -105,10 +105,12 @@ def test_a_record_reproduces_and_is_not_touched(original, capsys):
     assert [d for d in body["environment"] if d["kind"] != "other"] == []
     rows = pq.read_table(original / "replicates.parquet")
     curves = pq.read_table(original / "curves.parquet")
-    # every number of both tables: 5 conditions of 4 replicates; the columns that name the row, and the flag, aside
+    # every number of the tables: 5 conditions of 4 replicates; the columns that name the row, and the flag, aside
     factors = json.loads((original / "plan.json").read_text())["factors"]
     metrics = [name for name in rows.column_names if name not in ("condition", "replicate", "diverged", *factors)]
-    assert body["numbers"]["numbers"] == len(metrics) * rows.num_rows + (curves.num_columns - 3) * curves.num_rows
+    units = pq.read_table(original / "units.parquet")  # a row: the state of each unit of a layer, and six numbers about all of them
+    single = 6 * units.num_rows + sum(map(len, units["state"].to_pylist()))
+    assert body["numbers"]["numbers"] == len(metrics) * rows.num_rows + (curves.num_columns - 3) * curves.num_rows + single
     assert body["numbers"]["identical"] == body["numbers"]["numbers"]
     assert {name: entry["agrees"] for name, entry in body["verdicts"].items()} == dict.fromkeys(body["verdicts"], True)
     assert {path: path.read_bytes() for path in original.rglob("*") if path.is_file()} == before
@@ -281,7 +283,7 @@ def test_a_forged_plan_gives_itself_away(record, tmp_path):
     assert code == 1
     assert body["study"] != study.study_id
     assert all("'ordinary'" in fault["what"] for fault in body["faults"])
-    assert {"replicates.parquet", "curves.parquet"} == {fault["file"] for fault in body["faults"]}
+    assert {"replicates.parquet", "curves.parquet", "units.parquet"} == {fault["file"] for fault in body["faults"]}
 
 
 def test_a_link_is_named_and_not_followed(record, tmp_path):
