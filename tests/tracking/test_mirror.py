@@ -109,7 +109,7 @@ def test_a_condition_carries_the_verdicts_that_speak_of_it(store, tmp_path):
 
 
 def test_the_readmes_filters_find_what_they_say(store, tmp_path):
-    block = (Path(__file__).resolve().parents[2] / "README.md").read_text().split("Five filters", 1)[1].split("```")[1]
+    block = (Path(__file__).resolve().parents[2] / "README.md").read_text().split("Five filters", 1)[1].split("```sql")[1].split("```")[0]
     filters = block.strip().splitlines()
     assert len(filters) == 5
     links, client = mirrored(store, tmp_path)
