@@ -1,4 +1,7 @@
-"""How many bytes a block takes: one process, one block. ``python -m tests.bench.memory REPLICATES PATH`` prints them as JSON."""
+"""How many bytes a block takes: one process, one block.
+
+``python -m tests.bench.memory WORKLOAD REPLICATES PATH`` prints them as JSON.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ from tests.bench.workloads import WORKLOADS
 
 #: All steps of the run are one stretch between two evaluations, so all their indices are drawn ahead.
 STEPS = 100
-WORKLOAD = WORKLOADS["digits"]
+#: Of the larger data, for the time they take; the data themselves are a term of their own.
+EXAMPLES = 10_000
 #: What the C library is told: all but small pieces are given back to the system when freed, so that what is resident is what is held.
 ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "4096", "MALLOC_TRIM_THRESHOLD_": "4096"}
 
@@ -26,7 +30,7 @@ def status(field: str) -> int:
     raise KeyError(field)
 
 
-def main(replicates: int, path: str) -> dict[str, Any]:
+def main(name: str, replicates: int, path: str) -> dict[str, Any]:
     """Growth of the resident set from the moment before the block, libraries loaded and warm, to its highest point; and what
     is predicted, term by term.
     """
@@ -38,21 +42,22 @@ def main(replicates: int, path: str) -> dict[str, Any]:
     from tests.bench.engine import block_of, dataset_of, timed_call
 
     torch.set_num_threads(1)
-    dataset = dataset_of(WORKLOAD)
-    timed_call(block_of(WORKLOAD, 2, STEPS, path=path), dataset)
+    workload = WORKLOADS[name]
+    dataset = dataset_of(workload, EXAMPLES)
+    timed_call(block_of(workload, 2, STEPS, path=path), dataset)
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     # "5" sets the highest point back to what is resident now (proc(5), clear_refs)
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     before = status("VmRSS")
-    block = block_of(WORKLOAD, replicates, STEPS, path=path)
+    block = block_of(workload, replicates, STEPS, path=path)
     timed_call(block, dataset)
     growth = status("VmHWM") - before
     numeric = Numeric.of(block.condition.config)
     train, test = len(dataset.train_x), len(dataset.test_x)
     terms = block_bytes(numeric, network_of(numeric, dataset), train, test, replicates, path)
-    return {"replicates": replicates, "path": path, "growth": growth, "terms": terms}
+    return {"workload": name, "replicates": replicates, "path": path, "growth": growth, "terms": terms}
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(int(sys.argv[1]), sys.argv[2])))
+    print(json.dumps(main(sys.argv[1], int(sys.argv[2]), sys.argv[3])))

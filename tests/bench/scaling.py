@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import os
 import subprocess
@@ -25,11 +24,20 @@ from tests.bench.workloads import WORKLOADS
 
 REPLICATES = (1, 2, 4, 8, 16, 32, 64, 128)
 PATHS = ("native", "eager")
+#: Networks and blocks whose memory is measured; the wide and the deep one on 10,000 images.
+MEASURED = [
+    *((path, "digits", count) for path in PATHS for count in REPLICATES),
+    *(("native", "wide", count) for count in (8, 32, 128)),
+    *(("eager", "wide", count) for count in (8, 32)),
+    *(("native", "deep", count) for count in (8, 32)),
+    ("eager", "deep", 8),
+]
 #: Smaller blocks hold less than what the data take while they are made.
 JUDGED_FROM = 8
 
 WHAT = (
-    "Digits, 64-32-10, batch 64, one thread. Cost: the engine's clock train_seconds per replicate-step, the loop's wall time of training. "
+    "Digits, 64-32-10, batch 64, one thread; memory also of the wide and deep workloads of compare, on 10,000 images. "
+    "Cost: the engine's clock train_seconds per replicate-step, the loop's wall time of training. "
     "Memory: growth of the resident set over one block of 100 steps, in a fresh process for each point, from before the call of "
     "train_block to the highest point in it, beside what suite/training/memory.py predicts for the same path. The C library is told "
     "to give freed memory back, so that what is resident is what is held."
@@ -75,11 +83,11 @@ def assess_speed(timed: dict[tuple[str, str], dict[str, list[float]]]) -> dict[s
 
 
 def measure_memory() -> dict[str, Any]:
-    """One fresh process for each R."""
+    """One fresh process for each block."""
     points = []
-    for path, count in itertools.product(PATHS, REPLICATES):
+    for path, workload, count in MEASURED:
         done = subprocess.run(
-            [sys.executable, "-m", "tests.bench.memory", str(count), path],
+            [sys.executable, "-m", "tests.bench.memory", workload, str(count), path],
             cwd=ROOT,
             env={**os.environ, **ONE_THREAD, **memory.ENVIRONMENT, "PYTHONPATH": str(ROOT)},
             capture_output=True,
@@ -91,11 +99,17 @@ def measure_memory() -> dict[str, Any]:
 
 
 def assess_memory(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """``points``: replicates, path, growth in bytes and predicted terms. The target is on the worst of the blocks it names."""
+    """``points``: workload, replicates, path, growth in bytes and predicted terms. The target is on the worst of the blocks it names."""
     rows = []
     for point in points:
         predicted = sum(point["terms"].values())
-        row = {"path": point["path"], "replicates": point["replicates"], "measured_bytes": point["growth"], "predicted_bytes": predicted}
+        row = {
+            "workload": point["workload"],
+            "path": point["path"],
+            "replicates": point["replicates"],
+            "measured_bytes": point["growth"],
+            "predicted_bytes": predicted,
+        }
         rows.append(row | {"off": significant(point["growth"] / predicted - 1), "terms": point["terms"]})
     worst = max(abs(row["measured_bytes"] / row["predicted_bytes"] - 1) for row in rows if row["replicates"] >= JUDGED_FROM)
     return {"rows": rows, "targets": [targets.MEMORY.check(worst)]}

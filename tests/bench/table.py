@@ -118,9 +118,10 @@ def scaling(file: Mapping[str, Any]) -> str:
     )
     parts.append(
         rows(
-            ("path", "R", "measured, MB", "predicted, MB", "measured, kB per replicate", "predicted, kB per replicate"),
+            ("network", "path", "R", "measured, MB", "predicted, MB", "measured, kB per replicate", "predicted, kB per replicate"),
             [
                 (
+                    r["workload"],
                     r["path"],
                     r["replicates"],
                     *(f"{r[key] / 1e6:.2f}" for key in ("measured_bytes", "predicted_bytes")),
@@ -134,10 +135,10 @@ def scaling(file: Mapping[str, Any]) -> str:
     terms = [
         (r["path"], term, f"{value / 1e3 / largest:.1f}")
         for r in memory["rows"]
-        if r["replicates"] == largest
+        if r["workload"] == "digits" and r["replicates"] == largest
         for term, value in r["terms"].items()
     ]
-    parts.append(rows(("path", f"predicted at R = {largest}", "kB per replicate"), terms))
+    parts.append(rows(("path", f"predicted at R = {largest}, digits", "kB per replicate"), terms))
     parts.append(target_rows([*speed["targets"], *memory["targets"]]))
     return "\n".join(parts)
 

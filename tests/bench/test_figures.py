@@ -105,7 +105,10 @@ def test_cost_per_replicate_step():
 
 def test_memory_is_judged_by_the_worst_block_of_those_it_names():
     sizes = ((2, 9.0), (8, 1.2), (128, 0.95))
-    points = [{"replicates": count, "path": "eager", "growth": 100 * off, "terms": {"a": 60, "b": 40}} for count, off in sizes]
+    points = [
+        {"workload": "digits", "replicates": count, "path": "eager", "growth": 100 * off, "terms": {"a": 60, "b": 40}}
+        for count, off in sizes
+    ]
     found = scaling.assess_memory(points)
     assert [row["off"] for row in found["rows"]] == pytest.approx([8.0, 0.2, -0.05])
     assert found["targets"][0]["measured"] == pytest.approx(0.2)

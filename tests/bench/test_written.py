@@ -56,7 +56,7 @@ def test_page_shows_every_file_and_only_what_they_hold(tmp_path):
     facts["agreement"] = {"steps": 40, "tolerance": 1e-4, "largest_relative_difference": {"loop": 2e-7}}
     engine = {"workloads": {"digits": facts | compare.assess(WORKLOADS["digits"], timed, dict.fromkeys(timed, 1))}}
     speeds = {("loop", "1"): once(0.3), ("ours", "1"): once(0.1)}
-    points = [{"replicates": 128, "path": "native", "growth": 10**7, "terms": {"parameters": 10**7}}]
+    points = [{"workload": "digits", "replicates": 128, "path": "native", "growth": 10**7, "terms": {"parameters": 10**7}}]
     readings = {"seconds": [1.0], "probes": [0.1], "evaluation": [0.5], "wall": [2.0], "cpu": [1.0]}
     walls = {name: [3.0] for name in study.COMMANDS}
     bodies = {
