@@ -27,7 +27,7 @@ def site(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def reference():
-    spec = importlib.util.spec_from_file_location("reference_pages", ROOT / "scripts" / "reference.py")
+    spec = importlib.util.spec_from_file_location("reference_pages", ROOT / "scripts" / "site_pages.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -78,7 +78,7 @@ def outcome(arguments: list[str], folder: Path) -> tuple[int, str, Any]:
 
     shown: list[Any] = []
     before, real, here = contents(folder), run.show_dry_run, Path.cwd()
-    run.show_dry_run = lambda plan, blocks, datasets, settings, console: shown.append((plan, settings))
+    run.show_dry_run = lambda plan, blocks, datasets, settings, console, *more: shown.append((plan, settings))
     out, err = io.StringIO(), io.StringIO()
     os.chdir(folder)
     try:

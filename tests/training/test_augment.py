@@ -16,7 +16,7 @@ from suite.config.validate import validate
 from suite.data import load
 from suite.nets.mlp import Mlp
 from suite.streams import generator
-from suite.study.plan import _check_fit
+from suite.study.plan import check_fit
 from suite.training.augment import CHUNK, Augment
 from suite.training.paths import why_not_native
 from suite.vocabulary import Condition, RequestError
@@ -99,11 +99,11 @@ def test_the_steps_before_a_kill_have_draws_of_their_own(monkeypatch):
 def test_what_cannot_be_cropped_is_refused():
     blobs = load(Data("blobs"), "nowhere")
     with pytest.raises(RequestError, match="need images and data=blobs has none"):
-        _check_fit(Condition("c", {}, asdict(replace(BASE, data=Data("blobs", flip=True)))), blobs)
+        check_fit(Condition("c", {}, asdict(replace(BASE, data=Data("blobs", flip=True)))), blobs)
     digits = load(BASE.data, "nowhere")
-    _check_fit(Condition("c", {}, asdict(replace(BASE, data=replace(BASE.data, crop=7)))), digits)
+    check_fit(Condition("c", {}, asdict(replace(BASE, data=replace(BASE.data, crop=7)))), digits)
     with pytest.raises(RequestError, match="the largest here is 7"):
-        _check_fit(Condition("c", {}, asdict(replace(BASE, data=replace(BASE.data, crop=8)))), digits)
+        check_fit(Condition("c", {}, asdict(replace(BASE, data=replace(BASE.data, crop=8)))), digits)
     for data, extra, message in ((Data(crop=-1), [], "must not be negative"), (Data(flip=True), ["rollout"], "predicts fixed inputs")):
         with pytest.raises(RequestError, match=message):
             validate(replace(Settings(), data=data, probes=Probes(extra=extra)))

@@ -60,7 +60,7 @@ def test_what_grows_with_what():
 def test_a_process_grows_by_about_as_much(path):
     """Within a third: how near it really comes is the benchmark's to say."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.memory", "64", path],
+        [sys.executable, "-m", "tests.bench.memory", "digits", "64", path],
         env={**os.environ, **ENVIRONMENT, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
