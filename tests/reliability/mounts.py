@@ -22,7 +22,7 @@ from tests.reliability.processes import ROOT, Server
 from tests.reliability.records import compare
 
 #: More and smaller blocks than elsewhere, so that both machines get some: 3 conditions of 8 replicates.
-LONGER = ("replicates=8", "executor.block_size=1", "train.steps=2000")
+LONGER = ("replicates=8", "executor.block_size=1", "train.steps=10000")
 LONGER_BLOCKS = 24
 
 
@@ -62,25 +62,26 @@ def two_machines(folder: Path, turns: int) -> dict[str, int]:
         alone.mkdir()
         assert _start(alone, "alone").wait() == 0, (alone / "said").read_text()
         for turn in range(turns):
-            both = [_start(mount, f"machine-{number}") for number, mount in enumerate(mounts)]
-            codes, written = _watched(both, store / "results" / ".blocks", kill=turn % 2 == 1)
+            # a folder of its own: a removed one would still stand in the mounts' caches
+            results = store / f"results{turn}"
+            both = [_start(mount, f"machine-{number}", f"results_dir={results.name}") for number, mount in enumerate(mounts)]
+            codes, written = _watched(both, results / ".blocks", kill=turn % 2 == 1)
             said = [(mount / f"machine-{number}").read_text() for number, mount in enumerate(mounts)]
             assert codes[0] == (-signal.SIGKILL if turn % 2 else 0) and codes[1] == 0, (codes, said)
             assert len(written) == LONGER_BLOCKS, len(written)
             assert all(len(files) == 1 for files in written.values()), "a finished block was done again"
-            figures["bytes_compared"] += compare(store / "results" / "tiny", alone / "results" / "tiny")
+            figures["bytes_compared"] += compare(results / "tiny", alone / "results" / "tiny")
             figures["studies"] += 2
             figures["killed"] += turn % 2
             figures["blocks"] += len(written)
             figures["by_both"] += all("%" in text for text in said)
-            shutil.rmtree(store / "results")
     assert figures["by_both"] == turns, "one machine did everything: nothing was shared"
     return figures
 
 
-def _start(folder: Path, host: str) -> subprocess.Popen[bytes]:
+def _start(folder: Path, host: str, *more: str) -> subprocess.Popen[bytes]:
     """The longer study on a machine of this name; what it says goes into a file of that name."""
-    command = Server.command(folder, *LONGER)
+    command = Server.command(folder, *LONGER, *more)
     inner = f'hostname {host}; exec "$@"'
     apart = ["unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", inner, "sh"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CI": "true", "COLUMNS": "100", "PYTHONPATH": str(ROOT)}
