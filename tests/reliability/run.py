@@ -158,15 +158,6 @@ def _on_real_file_systems(
             "a real file system (tmpfs) that fills up: exit 1, one line; made larger, the same command goes on",
             lambda: mounts.full_file_system(server, folder / "tmpfs", reference, [16, 64, 128, 192]),
         )
-    if why := mounts.missing("sshfs", "sshd", "ssh-keygen", "unshare"):
-        print(f"two_machines: not run, {why}")
-    else:
-        campaign(
-            "two_machines",
-            "one study by two machines (name spaces of their own) on one network file system (SSH's), one killed in every second turn: "
-            "every block is done once and the record is that of one machine alone",
-            lambda: mounts.two_machines(folder / "network", 2),
-        )
 
 
 def main() -> None:
