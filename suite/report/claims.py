@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from suite.vocabulary import RequestError
+from suite.selection import select
+from suite.vocabulary import Condition, RequestError
 
 REGISTER = Path(__file__).with_name("claims.yaml")
 #: What claims.json repeats of the hypothesis that settled a claim.
@@ -35,7 +36,8 @@ SETTLING = (
 
 @dataclass(frozen=True)
 class Finding:
-    """What one study says of one claim. ``folder`` is relative to the results folder; ``datasets`` names the network as well,
+    """What one study says of one claim. ``folder`` is relative to the results folder; ``datasets`` are those that its test of the claim
+    looked at, with the network,
     ``digits (cnn)``, where it is no multilayer perceptron; a boundary is (name, verdict, statement); ``settled_by`` is the
     hypothesis that decided the claim as stated, as verdict.json has it.
     """
@@ -63,9 +65,9 @@ def findings(results_dir: Path) -> dict[str, list[Finding]]:
     by_claim: dict[str, list[Finding]] = {}
     for path in verdict_files(results_dir):
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record, plan = json.loads(path.read_text(encoding="utf-8")), _plan(path.parent)
             for claim in record["claims"]:
-                found = _finding(record, claim, path.parent.relative_to(results_dir).as_posix(), _networks(path.parent))
+                found = _finding(record, claim, path.parent.relative_to(results_dir).as_posix(), plan)
                 by_claim.setdefault(claim, []).append(found)
         except FileNotFoundError:  # another process has just begun to write it anew
             continue
@@ -74,15 +76,31 @@ def findings(results_dir: Path) -> dict[str, list[Finding]]:
     return by_claim
 
 
-def _networks(record: Path) -> str:
-    """The networks of a study other than perceptrons, from its plan; empty where there are none."""
-    plan = record / "plan.json"
-    conditions = json.loads(plan.read_text(encoding="utf-8"))["conditions"] if plan.is_file() else []
-    names = {str(condition["config"].get("model", {}).get("name", "mlp")) for condition in conditions}
+def _plan(record: Path) -> Mapping[str, Any]:
+    """A record's plan as JSON has it; empty where there is none."""
+    path = record / "plan.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def _networks(plan: Mapping[str, Any]) -> str:
+    """The networks of a study other than perceptrons; empty where there are none."""
+    names = {str(condition["config"].get("model", {}).get("name", "mlp")) for condition in plan.get("conditions", [])}
     return ", ".join(sorted(names - {"mlp"}))
 
 
-def _finding(record: Mapping[str, Any], claim: str, folder: str, networks: str) -> Finding:
+def _tested_on(plan: Mapping[str, Any], claim: str, datasets: Sequence[str]) -> list[str]:
+    """Those of a study's datasets that its test of the claim as stated looks at (of its narrower statements, where there is no such
+    test); all of them where the plan does not say.
+    """
+    mine = [h for h in plan.get("hypotheses", []) if h["claim"] == claim and h["role"] == "treatment"]
+    about = [h for h in mine if h["part"] == "as_stated"] or mine
+    conditions = [Condition(c["name"], c["factors"], c["config"]) for c in plan["conditions"]] if about else []
+    chosen = [select(conditions, h[key]) for h in about for key in ("treatment", "contrast") if h.get(key) is not None]
+    names = {str(condition.config["data"]["name"]) for found in chosen for condition in found}
+    return [name for name in datasets if not about or name.split("[")[0] in names]
+
+
+def _finding(record: Mapping[str, Any], claim: str, folder: str, plan: Mapping[str, Any]) -> Finding:
     mine = {name: h for name, h in record["hypotheses"].items() if h["claim"] == claim and h["role"] == "treatment"}
     stated = [{"name": name, **h} for name, h in mine.items() if h["part"] == "as_stated"]
     words = [h["verdict"] for h in stated]
@@ -97,7 +115,7 @@ def _finding(record: Mapping[str, Any], claim: str, folder: str, networks: str) 
     return Finding(
         folder,
         record["study"],
-        tuple(_on(name, networks) for name in record["datasets"]),
+        tuple(_on(name, _networks(plan)) for name in _tested_on(plan, claim, record["datasets"])),
         record["status"],
         verdict,
         "" if settling is None else _estimate(settling),

@@ -195,6 +195,27 @@ def test_the_network_is_named_where_it_is_no_perceptron(tmp_path):
     assert "| digits, digits (cnn), other |" in markdown_table(tmp_path)
 
 
+def test_a_claim_names_the_data_that_its_test_looked_at_and_no_other_of_the_study(tmp_path):
+    record(tmp_path / "momentum", "a", dataset="abs[subset=1]")
+    path = tmp_path / "momentum" / "verdict.json"
+    body = json.loads(path.read_text()) | {"datasets": ["abs[subset=1]", "digits", "blobs"]}
+    path.write_text(json.dumps(body))
+    conditions = [{"name": name, "factors": {"data": name}, "config": {"data": {"name": name}}} for name in ("abs", "digits", "blobs")]
+    asks = {"claim": "C04", "role": "treatment", "contrast": None}
+    plan = {
+        "conditions": conditions,
+        "hypotheses": [
+            {**asks, "part": "as_stated", "treatment": {"condition": "abs"}, "contrast": {"data": "blobs"}},
+            {**asks, "part": "boundary", "treatment": {"condition": "digits"}},
+            {**asks, "part": "as_stated", "role": "negative_control", "treatment": {"condition": "digits"}},
+        ],
+    }
+    (path.parent / "plan.json").write_text(json.dumps(plan))
+    assert claims_register(tmp_path)["C04"]["studies"][0]["datasets"] == ["abs[subset=1]", "blobs"]
+    (path.parent / "plan.json").write_text(json.dumps(plan | {"hypotheses": plan["hypotheses"][1:2]}))
+    assert claims_register(tmp_path)["C04"]["studies"][0]["datasets"] == ["digits"]
+
+
 def test_the_index_holds_every_claim_links_records_and_skips_the_archive(tmp_path):
     record(tmp_path / "momentum", "new")
     record(tmp_path / "archive" / "momentum-old", "old", "refuted")
